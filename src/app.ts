@@ -1,0 +1,34 @@
+/**
+ * Builds the HTTP application from its parts; never listens.
+ * Invariant: whatever a handler throws is logged in full here and answered in brief; nothing
+ * that a driver said reaches a client.
+ */
+import { Elysia } from 'elysia';
+import { docsRoutes } from './http/docs.ts';
+import { refuse } from './http/envelope.ts';
+import { answerOtherMethods } from './http/methods.ts';
+import { probeRoutes, type Readiness } from './http/probes.ts';
+import { type WalletOptions, walletRoutes } from './http/wallets.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import type { Logger } from './log.ts';
+
+export interface AppParts {
+  ledger: Ledger;
+  readiness: Readiness;
+  logger: Logger;
+  options: WalletOptions;
+}
+
+/** @returns the application; give its `fetch` to a server. */
+export function buildApp({ ledger, readiness, logger, options }: AppParts) {
+  const app = new Elysia({ strictPath: true, normalize: false })
+    .onError(({ code, error, request }) => {
+      if (code === 'NOT_FOUND') return refuse({ kind: 'unknown_path' });
+      logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
+      return refuse({ kind: 'internal_error' });
+    })
+    .use(walletRoutes(ledger, options))
+    .use(probeRoutes(readiness))
+    .use(docsRoutes());
+  return answerOtherMethods(app);
+}

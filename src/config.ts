@@ -1,0 +1,146 @@
+/**
+ * The settings: their names, defaults and bounds. The only reader of the environment.
+ * Invariant: a Config that exists is valid; otherwise every fault is reported at once, by name.
+ * Each default's reason stands in config.env.example.
+ */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { parseEnv } from 'node:util';
+import { type Environment, type HostAndPort, PORT_MAX, Settings } from './settings.ts';
+
+/** Where a PostgreSQL answers. `host` is a name, an address, or the folder of a unix socket. */
+export interface ServerAddress extends HostAndPort {
+  user: string;
+  password: string;
+  name: string;
+}
+
+export interface Config {
+  address: HostAndPort;
+  /** undefined: no server was named, so the service runs its own under `dataDirectory`. */
+  server: ServerAddress | undefined;
+  dataDirectory: string;
+  workers: number;
+  /** Connections of one worker: one for the readiness probe, the others for wallets. */
+  poolSize: number;
+  startTimeoutMs: number;
+  requestTimeoutMs: number;
+  queueMax: number;
+  drainMs: number;
+  logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** Thrown with every fault of the configuration, one line each. */
+export class ConfigError extends Error {
+  constructor(faults: string[]) {
+    super(faults.join('\n'));
+  }
+}
+
+export const projectRoot = resolve(import.meta.dir, '..');
+
+/** Beyond ten minutes a time limit is surely a mistake in the unit. */
+const TIME_MAX_MS = 600_000;
+
+/** More than eight by default would pass PostgreSQL's default of 100 connections. */
+const WORKERS_DEFAULT_MAX = 8;
+
+/** Bun drops a connection that is silent for 255 s, and ours must answer before. */
+const REQUEST_TIMEOUT_MAX_MS = 200_000;
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+/**
+ * The variables of the configuration file, overlaid by the process environment, in which an
+ * empty value counts as not set.
+ * @param file the path given with --config; without it `config.env` in the project's root is
+ *   read if it is there.
+ * @throws ConfigError when the file cannot be read.
+ */
+export function loadEnvironment(
+  file: string | undefined,
+  processEnvironment: Environment = process.env,
+): Environment {
+  const path = file === undefined ? resolve(projectRoot, 'config.env') : resolve(file);
+  const set = Object.entries(processEnvironment).filter(([, value]) => value !== '');
+  return { ...readVariables(path, file === undefined), ...Object.fromEntries(set) };
+}
+
+function readVariables(path: string, mayBeMissing: boolean): Environment {
+  try {
+    return parseEnv(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (mayBeMissing && code === 'ENOENT') return {};
+    throw new ConfigError([`cannot read the configuration file ${path}: ${message}`]);
+  }
+}
+
+/**
+ * The configuration that an environment describes.
+ * @throws ConfigError with one line for each wrong variable.
+ */
+export function readConfig(environment: Environment): Config {
+  const settings = new Settings(environment);
+  const cores = Math.min(availableParallelism(), WORKERS_DEFAULT_MAX);
+  const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });
+  const config: Config = {
+    address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
+    server: readServer(settings),
+    dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
+    workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
+    poolSize: settings.integer('DB_POOL_SIZE', { fallback: 5, min: 2, max: 100 }),
+    startTimeoutMs: settings.integer('DB_START_TIMEOUT_MS', time(60_000)),
+    requestTimeoutMs: settings.integer('REQUEST_TIMEOUT_MS', {
+      fallback: 10_000,
+      min: 100,
+      max: REQUEST_TIMEOUT_MAX_MS,
+    }),
+    queueMax: settings.integer('QUEUE_MAX', { fallback: 10_000, min: 1, max: 1_000_000 }),
+    drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
+    logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+  };
+  if (settings.faults.length > 0) throw new ConfigError(settings.faults);
+  return config;
+}
+
+/** The server that DATABASE_URL or DB_HOST names; neither: undefined, and both is a fault. */
+function readServer(settings: Settings): ServerAddress | undefined {
+  const url = settings.optional('DATABASE_URL');
+  const host = settings.optional('DB_HOST');
+  if (url !== undefined && host !== undefined) {
+    settings.fault('DATABASE_URL', 'cannot stand together with DB_HOST; set one of them');
+    return undefined;
+  }
+  const port = settings.integer('DB_PORT', { fallback: 5432, min: 1, max: PORT_MAX });
+  if (url !== undefined) return readUrl(settings, url);
+  if (host === undefined) return undefined;
+  return {
+    host,
+    port,
+    user: settings.text('DB_USER', 'postgres'),
+    password: settings.text('DB_PASSWORD', ''),
+    name: settings.text('DB_NAME', 'wallet'),
+  };
+}
+
+function readUrl(settings: Settings, text: string): ServerAddress | undefined {
+  const shape = 'postgres://user:password@host:port/name';
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const name = url?.pathname.slice(1);
+  if (!url || !['postgres:', 'postgresql:'].includes(url.protocol) || !url.hostname || !name) {
+    settings.fault('DATABASE_URL', `must have the form ${shape}`);
+    return undefined;
+  }
+  if (!['', '?sslmode=disable'].includes(url.search)) {
+    settings.fault('DATABASE_URL', `must not have parameters after "?"; use ${shape}`);
+  }
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port || 5432),
+    user: decodeURIComponent(url.username) || 'postgres',
+    password: decodeURIComponent(url.password),
+    name: decodeURIComponent(name),
+  };
+}

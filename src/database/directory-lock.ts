@@ -1,0 +1,31 @@
+/**
+ * Locks a data folder for one supervisor.
+ * Invariant: the kernel frees the lock when its holder dies, however it dies, so a stale lock
+ * cannot exist. SQLite's exclusive file lock is used because it does that on every platform and
+ * comes with the runtime.
+ */
+import { Database } from 'bun:sqlite';
+import { join } from 'node:path';
+
+/** Thrown when another supervisor holds the folder. */
+export class DirectoryLocked extends Error {}
+
+/**
+ * Takes the lock of a folder that exists.
+ * @returns a function that frees it.
+ * @throws DirectoryLocked when it is taken.
+ */
+export function lockDirectory(directory: string): () => void {
+  const file = new Database(join(directory, 'lock'), { create: true });
+  try {
+    file.run('pragma busy_timeout = 0');
+    file.run('begin exclusive');
+  } catch (error) {
+    file.close();
+    if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
+    throw new DirectoryLocked(
+      `DATA_DIR ${directory} is in use by another wallet service: stop it, or set another DATA_DIR`,
+    );
+  }
+  return () => file.close();
+}

@@ -1,0 +1,139 @@
+/**
+ * The service's own PostgreSQL: started, started again when it dies, and ended.
+ * Invariant: it never outlives its supervisor (on Linux by a parent-death signal), and no two
+ * servers ever run on one folder (the folder's lock, then the wait for leftovers).
+ */
+import { mkdir } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ServerAddress } from '../config.ts';
+import type { Logger } from '../log.ts';
+import { type Cluster, EMBEDDED_NAME, endLeftovers, prepareCluster } from './cluster.ts';
+import { lockDirectory } from './directory-lock.ts';
+import { asServer, findBinaries } from './postgres-binaries.ts';
+
+export interface EmbeddedOptions {
+  dataDirectory: string;
+  /** Connections that the workers may open together. */
+  connections: number;
+  logger: Logger;
+}
+
+/** Beside the workers' connections: migrations, the audit, a psql or two. */
+const OTHER_CONNECTIONS = 30;
+
+/** A server that lived shorter than this is started again only after a pause, which doubles. */
+const HEALTHY_MS = 10_000;
+const PAUSE_MIN_MS = 100;
+const PAUSE_MAX_MS = 5000;
+
+/** How long a fast shutdown may take before the server is told to drop everything. */
+const STOP_MS = 30_000;
+
+export class EmbeddedDatabase {
+  readonly address: ServerAddress;
+  readonly #command: string[];
+  readonly #cluster: Cluster;
+  readonly #logger: Logger;
+  readonly #unlock: () => void;
+  #server: Bun.Subprocess | undefined;
+  readonly #stopping = new AbortController();
+  readonly #kept: Promise<void>;
+
+  /** Use `startEmbedded`. */
+  constructor(command: string[], cluster: Cluster, logger: Logger, unlock: () => void) {
+    this.#command = command;
+    this.#cluster = cluster;
+    this.#logger = logger;
+    this.#unlock = unlock;
+    const host = cluster.socketDirectory;
+    this.address = { host, port: 5432, user: EMBEDDED_NAME, password: '', name: EMBEDDED_NAME };
+    this.#kept = this.#keep();
+  }
+
+  /** Fast shutdown: open transactions roll back, everything is written, then the lock is freed. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#server?.kill('SIGINT');
+    const force = setTimeout(() => this.kill(), STOP_MS);
+    await this.#kept;
+    clearTimeout(force);
+    this.#unlock();
+  }
+
+  /** Immediate shutdown, after which the next start recovers from the log; loses nothing. */
+  kill(): void {
+    this.#stopping.abort();
+    this.#server?.kill('SIGQUIT');
+  }
+
+  /** Runs the server and, until told to stop, starts it again whenever it ends. */
+  async #keep(): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let pause = PAUSE_MIN_MS; !signal.aborted; ) {
+      const started = Date.now();
+      this.#server = this.#spawn();
+      const code = await this.#server.exited;
+      if (signal.aborted) return;
+      pause = Date.now() - started > HEALTHY_MS ? PAUSE_MIN_MS : Math.min(2 * pause, PAUSE_MAX_MS);
+      const { signalCode } = this.#server;
+      this.#logger.error({ code, signalCode, pause }, 'the embedded PostgreSQL ended; starting it again');
+      await sleep(pause, undefined, { signal }).catch(() => {});
+      await endLeftovers(this.#cluster);
+    }
+  }
+
+  #spawn(): Bun.Subprocess {
+    const server = Bun.spawn(this.#command, {
+      // A group of its own: a terminal's Ctrl-C must reach the workers first and this last.
+      detached: true,
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: 'pipe',
+    });
+    const lines = createInterface({ input: Readable.fromWeb(server.stderr as never) });
+    lines.on('line', (line) => this.#log(line));
+    return server;
+  }
+
+  #log(line: string): void {
+    const level = /^(?:WARNING|ERROR|FATAL|PANIC):/.test(line) ? 'warn' : 'debug';
+    this.#logger[level]({ postgres: line }, 'PostgreSQL says');
+  }
+}
+
+/**
+ * Starts the PostgreSQL under a data folder, making both when they do not exist.
+ * Resolves when it was started; use `waitUntilAnswers` to wait until it serves.
+ * @throws DirectoryLocked, EmbeddedUnavailable; each says what to do.
+ */
+export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
+  const { dataDirectory, connections, logger } = options;
+  await mkdir(dataDirectory, { recursive: true, mode: 0o711 });
+  const unlock = lockDirectory(dataDirectory);
+  try {
+    const binaries = await findBinaries();
+    const cluster = await prepareCluster(dataDirectory, binaries);
+    await endLeftovers(cluster);
+    const settings = serverSettings(cluster, connections);
+    const command = asServer(binaries.postgres, '-D', cluster.directory, ...settings);
+    return new EmbeddedDatabase(command, cluster, logger, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+/** Durability settings are left at PostgreSQL's defaults, which are all on. */
+function serverSettings({ socketDirectory }: Cluster, connections: number): string[] {
+  const settings = {
+    listen_addresses: '',
+    // Quoted, because the list's separators are commas and spaces.
+    unix_socket_directories: `"${socketDirectory}"`,
+    unix_socket_permissions: '0700',
+    max_connections: String(connections + OTHER_CONNECTIONS),
+    log_line_prefix: '',
+  };
+  return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+}

@@ -1,0 +1,93 @@
+/**
+ * Brings a database to this code's schema: numbered migrations once and in order, functions
+ * whenever their text changed.
+ * Invariant: one transaction under one lock, so instances that start together migrate once and a
+ * failure leaves the schema as it was.
+ */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type postgres from 'postgres';
+import type { Sql } from './connection.ts';
+
+interface SqlFile {
+  name: string;
+  text: string;
+  hash: string;
+}
+
+/** Thrown when the database and this code cannot work together; says what to do. */
+export class SchemaError extends Error {}
+
+/** `0001_wallets.sql` is a migration; a name without a number holds a function. */
+const MIGRATION = /^\d{4}_\w+\.sql$/;
+
+/** Names the lock that all instances take to migrate: "wallet" in ASCII. */
+const MIGRATION_LOCK = 0x77616c6c6574;
+
+/**
+ * Applies what is missing from the folder of SQL files.
+ * @returns the names of the files applied now, in order.
+ * @throws SchemaError when the database is newer than this code, or an applied migration was
+ *   edited; a PostgresError when a file fails. In each case nothing was changed.
+ */
+export async function migrate(sql: Sql, folder: string): Promise<string[]> {
+  const files = await readSqlFiles(folder);
+  return sql.begin(async (transaction) => {
+    await transaction`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
+    const applied = await readApplied(transaction);
+    refuseNewerSchema(applied, files);
+    const pending = files.filter((file) => isPending(file, applied.get(file.name)));
+    for (const file of pending) await apply(transaction, file);
+    return pending.map(({ name }) => name);
+  });
+}
+
+async function readSqlFiles(folder: string): Promise<SqlFile[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.sql'));
+  // Migrations first: digits sort before letters, and functions need the tables.
+  return Promise.all(
+    names.sort().map(async (name) => {
+      const text = await readFile(join(folder, name), 'utf8');
+      return { name, text, hash: createHash('sha256').update(text).digest('hex') };
+    }),
+  );
+}
+
+async function readApplied(transaction: postgres.TransactionSql): Promise<Map<string, string>> {
+  await transaction`
+    create table if not exists schema_files (
+      name text primary key,
+      hash text not null,
+      applied_at timestamptz not null default now()
+    )`;
+  const rows = await transaction<{ name: string; hash: string }[]>`
+    select name, hash from schema_files`;
+  return new Map(rows.map(({ name, hash }) => [name, hash]));
+}
+
+function refuseNewerSchema(applied: Map<string, string>, files: SqlFile[]): void {
+  const known = new Set(files.map(({ name }) => name));
+  const newer = [...applied.keys()].filter((name) => MIGRATION.test(name) && !known.has(name));
+  if (newer.length === 0) return;
+  throw new SchemaError(
+    `the database has migrations that this release does not know (${newer.join(', ')}): ` +
+      'start the release that made them, or a newer one',
+  );
+}
+
+function isPending(file: SqlFile, appliedHash: string | undefined): boolean {
+  if (appliedHash === undefined) return true;
+  if (appliedHash === file.hash) return false;
+  if (!MIGRATION.test(file.name)) return true;
+  throw new SchemaError(
+    `${file.name} was edited after it was applied: restore it and add a new migration instead`,
+  );
+}
+
+async function apply(transaction: postgres.TransactionSql, file: SqlFile): Promise<void> {
+  await transaction.unsafe(file.text);
+  await transaction`
+    insert into schema_files (name, hash) values (${file.name}, ${file.hash})
+    on conflict (name) do update set hash = excluded.hash, applied_at = now()`;
+}

@@ -1,0 +1,73 @@
+/**
+ * Waits for a PostgreSQL that is still on its way, and checks that it can carry this service.
+ * Invariant: what waiting cannot cure (a wrong password, no such database) ends the wait at once.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../log.ts';
+import type { Sql } from './connection.ts';
+import { classify, errorCode } from './failure.ts';
+
+/** Thrown when the database cannot be used; says what to do. */
+export class DatabaseUnavailable extends Error {}
+
+const RETRY_MS = 250;
+
+/** PostgreSQL below this lacks what the SQL files use. */
+const VERSION_MIN = 15;
+
+/** Connections kept free beside the workers': a migration, a psql, a backup. */
+const SPARE_CONNECTIONS = 3;
+
+export interface Wait {
+  timeoutMs: number;
+  signal: AbortSignal;
+  logger: Logger;
+}
+
+/**
+ * Resolves when the database answers.
+ * @throws DatabaseUnavailable after `timeoutMs`, or at once when waiting cannot help.
+ */
+export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: Wait) {
+  const { host: [host], port: [port], database, user } = sql.options;
+  const where = `database "${database}" at ${host}:${port} as user "${user}"`;
+  const deadline = Date.now() + timeoutMs;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await sql`select 1`;
+      return;
+    } catch (error) {
+      const reason = (error as Error).message || errorCode(error);
+      if (classify(error) === 'final') throw new DatabaseUnavailable(`${where}: ${reason}`);
+      if (Date.now() + RETRY_MS > deadline) {
+        throw new DatabaseUnavailable(`${where} did not answer in ${timeoutMs} ms: ${reason}`);
+      }
+      if (attempt === 1) logger.info({ reason, timeoutMs }, `waiting for the ${where}`);
+    }
+    await sleep(RETRY_MS, undefined, { signal });
+  }
+}
+
+/**
+ * @param connections what all workers together may open.
+ * @throws DatabaseUnavailable when the server is too old or admits too few connections.
+ */
+export async function checkServer(sql: Sql, connections: number): Promise<void> {
+  const [server] = await sql<{ version: number; available: number }[]>`
+    select current_setting('server_version_num')::int / 10000 as version,
+      current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true), '0')::int as available`;
+  if (!server) throw new Error('Bug: a select without a table returned no row');
+  if (server.version < VERSION_MIN) {
+    throw new DatabaseUnavailable(
+      `PostgreSQL ${VERSION_MIN} or newer is needed, and this is ${server.version}`,
+    );
+  }
+  const needed = connections + SPARE_CONNECTIONS;
+  if (needed <= server.available) return;
+  throw new DatabaseUnavailable(
+    `WORKERS x DB_POOL_SIZE + ${SPARE_CONNECTIONS} is ${needed} connections, but the server ` +
+      `admits ${server.available}: lower WORKERS or DB_POOL_SIZE, or raise max_connections`,
+  );
+}

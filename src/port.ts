@@ -1,0 +1,61 @@
+/**
+ * Makes sure that a port belongs to this service alone.
+ * Invariant: while a claim is held, no other wallet service on this machine gets past its own
+ * claim of the same port. With reusePort two services would otherwise share it silently, half the
+ * money going to each one's database.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { HostAndPort } from './settings.ts';
+import { bindHost } from './server.ts';
+
+/** Thrown when another program has the port. */
+export class PortTaken extends Error {}
+
+/** A killed predecessor's workers stop listening within a second; this is time enough. */
+const PATIENCE_MS = 3000;
+const RETRY_MS = 50;
+
+const ignored = { data() {} };
+
+/**
+ * Claims the port: by binding it exclusively for a moment, which detects any program, and on Linux
+ * by an abstract socket kept for life, which closes the gap between that moment and the workers'.
+ * @returns a function that gives the claim up.
+ * @throws PortTaken when it stays taken for PATIENCE_MS.
+ */
+export async function claimPort(address: HostAndPort): Promise<() => void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      const release = claimName(address.port);
+      bindOnce(address, release);
+      return release;
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EADDRINUSE') throw error;
+      if (Date.now() > deadline) throw taken(address);
+    }
+    await sleep(RETRY_MS);
+  }
+}
+
+function claimName(port: number): () => void {
+  if (process.platform !== 'linux') return () => {};
+  const claim = Bun.listen({ unix: `\0wallet-service:${port}`, socket: ignored });
+  return () => claim.stop(true);
+}
+
+function bindOnce({ host, port }: HostAndPort, release: () => void): void {
+  try {
+    const hostname = bindHost(host);
+    Bun.listen({ hostname, port, exclusive: true, socket: ignored }).stop(true);
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function taken({ host, port }: HostAndPort): PortTaken {
+  return new PortTaken(
+    `APP_ADDRESS ${host}:${port} is in use by another program: stop it, or set another APP_ADDRESS`,
+  );
+}

@@ -1,0 +1,101 @@
+/**
+ * Keeps the service running: the port's claim, the database when it is ours, and the workers.
+ * Invariant: what it starts it ends, workers first and database last, and while it runs each
+ * worker that dies is replaced.
+ */
+import { join } from 'node:path';
+import { type Config, projectRoot, type ServerAddress } from './config.ts';
+import { connect } from './database/connection.ts';
+import { type EmbeddedDatabase, startEmbedded } from './database/embedded.ts';
+import { migrate } from './database/migrations.ts';
+import { checkServer, waitUntilAnswers } from './database/readiness.ts';
+import type { Logger } from './log.ts';
+import { claimPort } from './port.ts';
+import type { Environment } from './settings.ts';
+import { WorkerKeeper } from './worker-keeper.ts';
+
+export interface Supervision {
+  config: Config;
+  /** The variables that `config` was read from; workers get them, and the database's address. */
+  environment: Environment;
+  logger: Logger;
+  /** Aborted to stop; a second abort, of `force`, drops everything at once. */
+  stop: AbortSignal;
+  force: AbortSignal;
+}
+
+/**
+ * Runs the service until `stop`; resolves when all it started has ended.
+ * @throws PortTaken, DirectoryLocked, EmbeddedUnavailable, DatabaseUnavailable, SchemaError, each
+ *   with a message that says what to do; nothing is left running then.
+ */
+export async function supervise(supervision: Supervision): Promise<void> {
+  const { config, logger, stop, force } = supervision;
+  const releasePort = await claimPort(config.address);
+  let embedded: EmbeddedDatabase | undefined;
+  try {
+    embedded = config.server ? undefined : await startOwnDatabase(config, logger);
+    force.addEventListener('abort', () => embedded?.kill());
+    const server = (config.server ?? embedded?.address) as ServerAddress;
+    await prepareDatabase(server, supervision);
+    if (!stop.aborted) await runWorkers(server, supervision);
+  } catch (error) {
+    if (!stop.aborted) throw error;
+  } finally {
+    await embedded?.stop();
+    releasePort();
+  }
+  logger.info('stopped');
+}
+
+function startOwnDatabase(config: Config, logger: Logger): Promise<EmbeddedDatabase> {
+  const { dataDirectory, workers, poolSize } = config;
+  logger.info({ dataDirectory }, 'starting the embedded PostgreSQL');
+  return startEmbedded({ dataDirectory, connections: workers * poolSize, logger });
+}
+
+/** Waits for the database, checks that it suffices, and migrates it. */
+async function prepareDatabase(server: ServerAddress, { config, logger, stop }: Supervision) {
+  const sql = connect(server, { max: 1, name: 'wallet-supervisor' });
+  try {
+    await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
+    await checkServer(sql, config.workers * config.poolSize);
+    const applied = await migrate(sql, join(projectRoot, 'sql'));
+    if (applied.length > 0) logger.info({ applied }, 'migrated the database');
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+async function runWorkers(server: ServerAddress, supervision: Supervision): Promise<void> {
+  const { config, environment, logger, stop, force } = supervision;
+  const count = process.platform === 'linux' ? config.workers : 1;
+  const workers = new WorkerKeeper({ ...environment, ...databaseVariables(server) }, logger);
+  force.addEventListener('abort', () => workers.kill());
+  const ready = workers.start(count);
+  const stopped = new Promise((resolve) => stop.addEventListener('abort', resolve));
+  await Promise.race([ready, stopped]);
+  if (!stop.aborted) announce(config, count, logger);
+  await stopped;
+  logger.info('stopping');
+  await workers.stop(config.drainMs);
+}
+
+function announce({ address, server }: Config, workers: number, logger: Logger): void {
+  const host = address.host === '' ? 'localhost' : address.host;
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
+  const database = server ? 'PostgreSQL' : 'embedded PostgreSQL';
+  logger.info({ workers, database }, `listening on ${url}, docs at ${url}/swagger`);
+}
+
+/** The variables that name a server, as `readConfig` reads them. */
+function databaseVariables({ host, port, user, password, name }: ServerAddress): Environment {
+  return {
+    DATABASE_URL: '',
+    DB_HOST: host,
+    DB_PORT: String(port),
+    DB_USER: user,
+    DB_PASSWORD: password,
+    DB_NAME: name,
+  };
+}
