@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type Environment, type HostAndPort, PORT_MAX, Settings } from './settings.ts';
+import { StartError } from './start-error.ts';
 
 /** Where a PostgreSQL answers. `host` is a name, an address, or the folder of a unix socket. */
 export interface ServerAddress extends HostAndPort {
@@ -31,8 +32,8 @@ export interface Config {
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
-/** Thrown with every fault of the configuration, one line each. */
-export class ConfigError extends Error {
+/** Every fault of the configuration, one line each. */
+export class ConfigError extends StartError {
   constructor(faults: string[]) {
     super(faults.join('\n'));
   }

@@ -10,7 +10,11 @@ export type { Logger } from 'pino';
 
 /** @param role which process speaks: `supervisor`, `worker`, `dev`. */
 export function createLogger(role: string, level: string): Logger {
-  const options = { level, base: { role, pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime };
+  const options = {
+    level,
+    base: { role, pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+  };
   if (!process.stdout.isTTY) return pino(options, pino.destination({ dest: 1, sync: true }));
   return pino(options, pretty({ sync: true, translateTime: 'HH:MM:ss.l', ignore: 'hostname' }));
 }

@@ -5,11 +5,15 @@
  */
 import { parseArgs } from 'node:util';
 import { ConfigError, loadEnvironment, readConfig } from './config.ts';
+import { develop } from './dev.ts';
 import { createLogger } from './log.ts';
+import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
 import { runWorker } from './worker.ts';
 
-const USAGE = 'usage: bun run start [--config FILE]';
+const USAGE = 'usage: bun run start|dev [--config FILE]';
+
+const COMMANDS = ['start', 'dev', 'worker'];
 
 /** A launcher such as `bun run` may pass on a Ctrl-C that the terminal sent us as well. */
 const SAME_SIGNAL_MS = 300;
@@ -18,7 +22,8 @@ try {
   await main(process.argv.slice(2));
   process.exit(0);
 } catch (error) {
-  process.stderr.write(`${(error as Error).message}\n`);
+  const text = error instanceof StartError ? error.message : Bun.inspect(error);
+  process.stderr.write(`${text}\n`);
   process.exit(error instanceof ConfigError ? 2 : 1);
 }
 
@@ -27,12 +32,13 @@ async function main(words: string[]): Promise<void> {
   // A worker's supervisor has read the file already and hands its variables on.
   const environment = command === 'worker' ? process.env : loadEnvironment(file);
   const config = readConfig(environment);
-  const logger = createLogger(command === 'worker' ? 'worker' : 'supervisor', config.logLevel);
+  const logger = createLogger(command === 'start' ? 'supervisor' : command, config.logLevel);
   // postgres.js can throw out of band when a socket dies; that is no reason to end.
   process.on('uncaughtException', (err) => logger.error({ err }, 'uncaught exception'));
   process.on('unhandledRejection', (err) => logger.error({ err }, 'unhandled rejection'));
   if (command === 'worker') return runWorker(config, logger);
-  return supervise({ config, environment, logger, ...stopSignals() });
+  const run = command === 'dev' ? develop : supervise;
+  await run({ config, environment, logger, ...stopSignals() });
 }
 
 function readCommand(words: string[]) {
@@ -40,14 +46,14 @@ function readCommand(words: string[]) {
   try {
     const { values, positionals } = parseArgs({ args: words, options, allowPositionals: true });
     const [command = 'start', ...rest] = positionals;
-    if (!['start', 'worker'].includes(command) || rest.length > 0) throw new Error(USAGE);
+    if (!COMMANDS.includes(command) || rest.length > 0) throw new Error(USAGE);
     return { command, file: values.config };
   } catch (error) {
     throw new ConfigError([(error as Error).message, USAGE]);
   }
 }
 
-/** The first SIGTERM or SIGINT aborts `stop`, the second one `force`. */
+/** The first SIGTERM or SIGINT, or the loss of `bun run dev`, aborts `stop`, the second `force`. */
 function stopSignals(): { stop: AbortSignal; force: AbortSignal } {
   const [stop, force] = [new AbortController(), new AbortController()];
   let stoppedAt = 0;
@@ -56,6 +62,6 @@ function stopSignals(): { stop: AbortSignal; force: AbortSignal } {
     if (!stop.signal.aborted) stoppedAt = Date.now();
     stop.abort();
   };
-  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal).on('disconnect', onSignal);
   return { stop: stop.signal, force: force.signal };
 }

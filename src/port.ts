@@ -5,11 +5,9 @@
  * money going to each one's database.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HostAndPort } from './settings.ts';
 import { bindHost } from './server.ts';
-
-/** Thrown when another program has the port. */
-export class PortTaken extends Error {}
+import type { HostAndPort } from './settings.ts';
+import { StartError } from './start-error.ts';
 
 /** A killed predecessor's workers stop listening within a second; this is time enough. */
 const PATIENCE_MS = 3000;
@@ -21,7 +19,7 @@ const ignored = { data() {} };
  * Claims the port: by binding it exclusively for a moment, which detects any program, and on Linux
  * by an abstract socket kept for life, which closes the gap between that moment and the workers'.
  * @returns a function that gives the claim up.
- * @throws PortTaken when it stays taken for PATIENCE_MS.
+ * @throws StartError when it stays taken for PATIENCE_MS.
  */
 export async function claimPort(address: HostAndPort): Promise<() => void> {
   const deadline = Date.now() + PATIENCE_MS;
@@ -54,8 +52,8 @@ function bindOnce({ host, port }: HostAndPort, release: () => void): void {
   }
 }
 
-function taken({ host, port }: HostAndPort): PortTaken {
-  return new PortTaken(
+function taken({ host, port }: HostAndPort): StartError {
+  return new StartError(
     `APP_ADDRESS ${host}:${port} is in use by another program: stop it, or set another APP_ADDRESS`,
   );
 }

@@ -5,8 +5,8 @@
  */
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HostAndPort } from './settings.ts';
 import { BODY_HARD_STOP_BYTES } from './http/request-body.ts';
+import type { HostAndPort } from './settings.ts';
 
 export interface ServeOptions {
   address: HostAndPort;

@@ -61,7 +61,9 @@ export class Settings {
   /** `[host]:port`; an empty host means every interface, IPv6 hosts stand in brackets. */
   address(name: string, fallback: string): HostAndPort {
     const text = this.text(name, fallback);
-    const match = /^(?:\[(?<six>[0-9a-fA-F:.]+)\]|(?<host>[^:[\]\s]*)):(?<port>\d{1,5})$/.exec(text);
+    const match = /^(?:\[(?<six>[0-9a-fA-F:.]+)\]|(?<host>[^:[\]\s]*)):(?<port>\d{1,5})$/.exec(
+      text,
+    );
     const port = Number(match?.groups?.port);
     if (match?.groups && port >= 1 && port <= PORT_MAX) {
       return { host: match.groups.six ?? match.groups.host ?? '', port };

@@ -6,10 +6,11 @@
 import { join } from 'node:path';
 import { type Config, projectRoot, type ServerAddress } from './config.ts';
 import { connect } from './database/connection.ts';
-import { type EmbeddedDatabase, startEmbedded } from './database/embedded.ts';
+import type { EmbeddedDatabase } from './database/embedded.ts';
 import { migrate } from './database/migrations.ts';
 import { checkServer, waitUntilAnswers } from './database/readiness.ts';
 import type { Logger } from './log.ts';
+import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
 import type { Environment } from './settings.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
@@ -26,8 +27,7 @@ export interface Supervision {
 
 /**
  * Runs the service until `stop`; resolves when all it started has ended.
- * @throws PortTaken, DirectoryLocked, EmbeddedUnavailable, DatabaseUnavailable, SchemaError, each
- *   with a message that says what to do; nothing is left running then.
+ * @throws StartError when the service cannot run; nothing is left running then.
  */
 export async function supervise(supervision: Supervision): Promise<void> {
   const { config, logger, stop, force } = supervision;
@@ -46,12 +46,6 @@ export async function supervise(supervision: Supervision): Promise<void> {
     releasePort();
   }
   logger.info('stopped');
-}
-
-function startOwnDatabase(config: Config, logger: Logger): Promise<EmbeddedDatabase> {
-  const { dataDirectory, workers, poolSize } = config;
-  logger.info({ dataDirectory }, 'starting the embedded PostgreSQL');
-  return startEmbedded({ dataDirectory, connections: workers * poolSize, logger });
 }
 
 /** Waits for the database, checks that it suffices, and migrates it. */
@@ -86,16 +80,4 @@ function announce({ address, server }: Config, workers: number, logger: Logger):
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
   const database = server ? 'PostgreSQL' : 'embedded PostgreSQL';
   logger.info({ workers, database }, `listening on ${url}, docs at ${url}/swagger`);
-}
-
-/** The variables that name a server, as `readConfig` reads them. */
-function databaseVariables({ host, port, user, password, name }: ServerAddress): Environment {
-  return {
-    DATABASE_URL: '',
-    DB_HOST: host,
-    DB_PORT: String(port),
-    DB_USER: user,
-    DB_PASSWORD: password,
-    DB_NAME: name,
-  };
 }

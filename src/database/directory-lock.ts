@@ -6,14 +6,12 @@
  */
 import { Database } from 'bun:sqlite';
 import { join } from 'node:path';
-
-/** Thrown when another supervisor holds the folder. */
-export class DirectoryLocked extends Error {}
+import { StartError } from '../start-error.ts';
 
 /**
  * Takes the lock of a folder that exists.
  * @returns a function that frees it.
- * @throws DirectoryLocked when it is taken.
+ * @throws StartError when it is taken.
  */
 export function lockDirectory(directory: string): () => void {
   const file = new Database(join(directory, 'lock'), { create: true });
@@ -23,7 +21,7 @@ export function lockDirectory(directory: string): () => void {
   } catch (error) {
     file.close();
     if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
-    throw new DirectoryLocked(
+    throw new StartError(
       `DATA_DIR ${directory} is in use by another wallet service: stop it, or set another DATA_DIR`,
     );
   }

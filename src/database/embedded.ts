@@ -78,7 +78,10 @@ export class EmbeddedDatabase {
       if (signal.aborted) return;
       pause = Date.now() - started > HEALTHY_MS ? PAUSE_MIN_MS : Math.min(2 * pause, PAUSE_MAX_MS);
       const { signalCode } = this.#server;
-      this.#logger.error({ code, signalCode, pause }, 'the embedded PostgreSQL ended; starting it again');
+      this.#logger.error(
+        { code, signalCode, pause },
+        'the embedded PostgreSQL ended; starting it again',
+      );
       await sleep(pause, undefined, { signal }).catch(() => {});
       await endLeftovers(this.#cluster);
     }
@@ -106,7 +109,7 @@ export class EmbeddedDatabase {
 /**
  * Starts the PostgreSQL under a data folder, making both when they do not exist.
  * Resolves when it was started; use `waitUntilAnswers` to wait until it serves.
- * @throws DirectoryLocked, EmbeddedUnavailable; each says what to do.
+ * @throws StartError when the folder is locked or this machine has no such PostgreSQL.
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
   const { dataDirectory, connections, logger } = options;

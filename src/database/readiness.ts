@@ -4,11 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
+import { StartError } from '../start-error.ts';
 import type { Sql } from './connection.ts';
 import { classify, errorCode } from './failure.ts';
-
-/** Thrown when the database cannot be used; says what to do. */
-export class DatabaseUnavailable extends Error {}
 
 const RETRY_MS = 250;
 
@@ -26,10 +24,15 @@ export interface Wait {
 
 /**
  * Resolves when the database answers.
- * @throws DatabaseUnavailable after `timeoutMs`, or at once when waiting cannot help.
+ * @throws StartError after `timeoutMs`, or at once when waiting cannot help.
  */
 export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: Wait) {
-  const { host: [host], port: [port], database, user } = sql.options;
+  const {
+    host: [host],
+    port: [port],
+    database,
+    user,
+  } = sql.options;
   const where = `database "${database}" at ${host}:${port} as user "${user}"`;
   const deadline = Date.now() + timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
@@ -38,9 +41,9 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
       return;
     } catch (error) {
       const reason = (error as Error).message || errorCode(error);
-      if (classify(error) === 'final') throw new DatabaseUnavailable(`${where}: ${reason}`);
+      if (classify(error) === 'final') throw new StartError(`${where}: ${reason}`);
       if (Date.now() + RETRY_MS > deadline) {
-        throw new DatabaseUnavailable(`${where} did not answer in ${timeoutMs} ms: ${reason}`);
+        throw new StartError(`${where} did not answer in ${timeoutMs} ms: ${reason}`);
       }
       if (attempt === 1) logger.info({ reason, timeoutMs }, `waiting for the ${where}`);
     }
@@ -50,7 +53,7 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
 
 /**
  * @param connections what all workers together may open.
- * @throws DatabaseUnavailable when the server is too old or admits too few connections.
+ * @throws StartError when the server is too old or admits too few connections.
  */
 export async function checkServer(sql: Sql, connections: number): Promise<void> {
   const [server] = await sql<{ version: number; available: number }[]>`
@@ -60,13 +63,13 @@ export async function checkServer(sql: Sql, connections: number): Promise<void> 
         - coalesce(current_setting('reserved_connections', true), '0')::int as available`;
   if (!server) throw new Error('Bug: a select without a table returned no row');
   if (server.version < VERSION_MIN) {
-    throw new DatabaseUnavailable(
+    throw new StartError(
       `PostgreSQL ${VERSION_MIN} or newer is needed, and this is ${server.version}`,
     );
   }
   const needed = connections + SPARE_CONNECTIONS;
   if (needed <= server.available) return;
-  throw new DatabaseUnavailable(
+  throw new StartError(
     `WORKERS x DB_POOL_SIZE + ${SPARE_CONNECTIONS} is ${needed} connections, but the server ` +
       `admits ${server.available}: lower WORKERS or DB_POOL_SIZE, or raise max_connections`,
   );

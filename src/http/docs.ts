@@ -39,12 +39,18 @@ const documentation = {
 const hidden = { detail: { hide: true } };
 
 export function docsRoutes() {
-  return new Elysia()
-    .use(swagger({ path: '/swagger', specPath: '/swagger/json', documentation }))
-    // After the plugin, whose own page at this path loads its scripts from another host.
-    .get('/swagger', () => new Response(Bun.file(page)), hidden)
-    .get('/swagger/:asset', ({ params }) => serveAsset(params.asset), hidden)
-    .get('/', () => new Response(null, { status: 302, headers: { location: '/swagger' } }), hidden);
+  return (
+    new Elysia()
+      .use(swagger({ path: '/swagger', specPath: '/swagger/json', documentation }))
+      // After the plugin, whose own page at this path loads its scripts from another host.
+      .get('/swagger', () => new Response(Bun.file(page)), hidden)
+      .get('/swagger/:asset', ({ params }) => serveAsset(params.asset), hidden)
+      .get(
+        '/',
+        () => new Response(null, { status: 302, headers: { location: '/swagger' } }),
+        hidden,
+      )
+  );
 }
 
 function serveAsset(name: string): Response {
