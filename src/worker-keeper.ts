@@ -3,14 +3,9 @@
  * Invariant: after `stop` or `kill` no worker is left and none is started.
  */
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { keepAlive } from './keep-alive.ts';
 import type { Logger } from './log.ts';
 import type { Environment } from './settings.ts';
-
-/** A worker that lived shorter than this is replaced only after a pause, which doubles. */
-const HEALTHY_MS = 5000;
-const PAUSE_MIN_MS = 100;
-const PAUSE_MAX_MS = 5000;
 
 /** Given to a worker beyond its own limit for draining before it is killed. */
 const DRAIN_MARGIN_MS = 2000;
@@ -20,7 +15,7 @@ export class WorkerKeeper {
   readonly #logger: Logger;
   readonly #workers = new Set<Bun.Subprocess>();
   readonly #stopping = new AbortController();
-  #kept: Promise<void>[] = [];
+  readonly #kept: Promise<void>[] = [];
 
   /** @param environment the variables that a worker reads its configuration from. */
   constructor(environment: Environment, logger: Logger) {
@@ -32,7 +27,7 @@ export class WorkerKeeper {
   async start(count: number): Promise<void> {
     const ready = Array.from({ length: count }, () => {
       const { promise, resolve } = Promise.withResolvers<void>();
-      this.#kept.push(this.#keep(resolve));
+      this.#kept.push(keepAlive(() => this.#live(resolve), this.#stopping.signal));
       return promise;
     });
     await Promise.all(ready);
@@ -53,22 +48,13 @@ export class WorkerKeeper {
     for (const worker of this.#workers) worker.kill('SIGKILL');
   }
 
-  async #keep(onReady: () => void): Promise<void> {
-    const { signal } = this.#stopping;
-    for (let pause = PAUSE_MIN_MS; !signal.aborted; ) {
-      const started = Date.now();
-      const worker = this.#spawn(onReady);
-      await worker.exited;
-      this.#workers.delete(worker);
-      if (signal.aborted) return;
-      const { pid, exitCode, signalCode } = worker;
-      this.#logger.error({ worker: pid, exitCode, signalCode }, 'a worker died; replacing it');
-      if (Date.now() - started > HEALTHY_MS) pause = PAUSE_MIN_MS;
-      else {
-        await sleep(pause, undefined, { signal }).catch(() => {});
-        pause = Math.min(2 * pause, PAUSE_MAX_MS);
-      }
-    }
+  async #live(onReady: () => void): Promise<void> {
+    const worker = this.#spawn(onReady);
+    await worker.exited;
+    this.#workers.delete(worker);
+    if (this.#stopping.signal.aborted) return;
+    const { pid, exitCode, signalCode } = worker;
+    this.#logger.error({ worker: pid, exitCode, signalCode }, 'a worker died; replacing it');
   }
 
   #spawn(onReady: () => void): Bun.Subprocess {

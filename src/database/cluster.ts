@@ -100,11 +100,20 @@ export async function endLeftovers({ directory }: Cluster): Promise<void> {
   for (const { waitMs, signal } of ENDINGS) {
     const deadline = Date.now() + waitMs;
     while (processesOn(directory).length > 0 && Date.now() < deadline) await sleep(50);
-    for (const pid of processesOn(directory)) process.kill(pid, signal);
+    for (const pid of processesOn(directory)) sendSignal(pid, signal);
   }
   // No process is left, but the number in it may have been given to another one, and PostgreSQL
   // would take that for a live server.
   if (process.platform === 'linux') await rm(join(directory, 'postmaster.pid'), { force: true });
+}
+
+/** A process may end by itself between the look and the signal. */
+function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 /** The processes whose working folder is the cluster: all of PostgreSQL's are, and no others. */

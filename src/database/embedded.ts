@@ -6,8 +6,8 @@
 import { mkdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerAddress } from '../config.ts';
+import { keepAlive } from '../keep-alive.ts';
 import type { Logger } from '../log.ts';
 import { type Cluster, EMBEDDED_NAME, endLeftovers, prepareCluster } from './cluster.ts';
 import { lockDirectory } from './directory-lock.ts';
@@ -22,11 +22,6 @@ export interface EmbeddedOptions {
 
 /** Beside the workers' connections: migrations, the audit, a psql or two. */
 const OTHER_CONNECTIONS = 30;
-
-/** A server that lived shorter than this is started again only after a pause, which doubles. */
-const HEALTHY_MS = 10_000;
-const PAUSE_MIN_MS = 100;
-const PAUSE_MAX_MS = 5000;
 
 /** How long a fast shutdown may take before the server is told to drop everything. */
 const STOP_MS = 30_000;
@@ -49,7 +44,7 @@ export class EmbeddedDatabase {
     this.#unlock = unlock;
     const host = cluster.socketDirectory;
     this.address = { host, port: 5432, user: EMBEDDED_NAME, password: '', name: EMBEDDED_NAME };
-    this.#kept = this.#keep();
+    this.#kept = keepAlive(() => this.#live(), this.#stopping.signal);
   }
 
   /** Fast shutdown: open transactions roll back, everything is written, then the lock is freed. */
@@ -68,23 +63,15 @@ export class EmbeddedDatabase {
     this.#server?.kill('SIGQUIT');
   }
 
-  /** Runs the server and, until told to stop, starts it again whenever it ends. */
-  async #keep(): Promise<void> {
+  async #live(): Promise<void> {
     const { signal } = this.#stopping;
-    for (let pause = PAUSE_MIN_MS; !signal.aborted; ) {
-      const started = Date.now();
-      this.#server = this.#spawn();
-      const code = await this.#server.exited;
-      if (signal.aborted) return;
-      pause = Date.now() - started > HEALTHY_MS ? PAUSE_MIN_MS : Math.min(2 * pause, PAUSE_MAX_MS);
-      const { signalCode } = this.#server;
-      this.#logger.error(
-        { code, signalCode, pause },
-        'the embedded PostgreSQL ended; starting it again',
-      );
-      await sleep(pause, undefined, { signal }).catch(() => {});
-      await endLeftovers(this.#cluster);
-    }
+    await endLeftovers(this.#cluster);
+    if (signal.aborted) return;
+    this.#server = this.#spawn();
+    const code = await this.#server.exited;
+    if (signal.aborted) return;
+    const { signalCode } = this.#server;
+    this.#logger.error({ code, signalCode }, 'the embedded PostgreSQL ended; starting it again');
   }
 
   #spawn(): Bun.Subprocess {
@@ -108,7 +95,7 @@ export class EmbeddedDatabase {
 
 /**
  * Starts the PostgreSQL under a data folder, making both when they do not exist.
- * Resolves when it was started; use `waitUntilAnswers` to wait until it serves.
+ * Resolves when it is being started; use `waitUntilAnswers` to wait until it serves.
  * @throws StartError when the folder is locked or this machine has no such PostgreSQL.
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
@@ -118,7 +105,6 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedD
   try {
     const binaries = await findBinaries();
     const cluster = await prepareCluster(dataDirectory, binaries);
-    await endLeftovers(cluster);
     const settings = serverSettings(cluster, connections);
     const command = asServer(binaries.postgres, '-D', cluster.directory, ...settings);
     return new EmbeddedDatabase(command, cluster, logger, unlock);

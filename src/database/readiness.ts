@@ -10,6 +10,9 @@ import { classify, errorCode } from './failure.ts';
 
 const RETRY_MS = 250;
 
+/** Attempts that may fail in silence: the embedded server answers the third. */
+const SILENT_ATTEMPTS = 4;
+
 /** PostgreSQL below this lacks what the SQL files use. */
 const VERSION_MIN = 15;
 
@@ -45,7 +48,8 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
       if (Date.now() + RETRY_MS > deadline) {
         throw new StartError(`${where} did not answer in ${timeoutMs} ms: ${reason}`);
       }
-      if (attempt === 1) logger.info({ reason, timeoutMs }, `waiting for the ${where}`);
+      if (attempt === SILENT_ATTEMPTS)
+        logger.info({ reason, timeoutMs }, `waiting for the ${where}`);
     }
     await sleep(RETRY_MS, undefined, { signal });
   }

@@ -1,0 +1,31 @@
+# Targets: `development` runs the mounted source and reloads it; `production`, the last and so the
+# default, has no development dependencies and no embedded PostgreSQL.
+FROM oven/bun:1.4.5 AS base
+WORKDIR /app
+ENV APP_ADDRESS=:8192
+EXPOSE 8192
+
+FROM base AS manifests
+COPY package.json bun.lock bunfig.toml ./
+
+FROM manifests AS development-dependencies
+RUN bun install --frozen-lockfile --omit=optional
+
+FROM manifests AS production-dependencies
+RUN bun install --frozen-lockfile --production --omit=optional
+
+FROM development-dependencies AS development
+COPY . .
+USER bun
+CMD ["bun", "src/main.ts", "dev"]
+
+FROM base AS production
+COPY --from=production-dependencies /app/node_modules node_modules
+COPY package.json bunfig.toml LICENSE ./
+COPY sql sql
+COPY src src
+USER bun
+# The port of the service is the one that EXPOSE names, whatever interfaces it listens on.
+HEALTHCHECK --interval=5s --timeout=2s --start-period=60s --retries=3 \
+  CMD ["bun", "-e", "process.exit((await fetch('http://127.0.0.1:8192/readyz')).ok ? 0 : 1)"]
+CMD ["bun", "src/main.ts", "start"]
