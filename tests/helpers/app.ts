@@ -1,0 +1,105 @@
+/** The application on a real port of this process, over the shared database. */
+import { buildApp } from '../../src/app.ts';
+import type { ServerAddress } from '../../src/config.ts';
+import { connect } from '../../src/database/connection.ts';
+import { ClassicalLedger } from '../../src/ledger/classical-ledger.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
+import type { Logger } from '../../src/log.ts';
+import { serve } from '../../src/server.ts';
+import { testDatabase } from './database.ts';
+import { silentLogger } from './logger.ts';
+
+export interface AppOptions {
+  /** Instead of the shared server. */
+  database?: ServerAddress;
+  /** Instead of a ledger on the database: for failures that a database does not make. */
+  ledger?: Ledger;
+  logger?: Logger;
+  requestTimeoutMs?: number;
+  queueMax?: number;
+  connections?: number;
+}
+
+export interface Envelope {
+  success: boolean;
+  message: string;
+  data: unknown;
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** The body as it was sent. */
+  text: string;
+}
+
+export interface TestApp {
+  port: number;
+  url: string;
+  server: ReturnType<typeof serve>;
+  request: (path: string, init?: RequestInit) => Promise<Answer>;
+  /** Posts a body; objects are written as JSON. */
+  post: (body: unknown, headers?: Record<string, string>) => Promise<Answer>;
+  deposit: (id: bigint, amount: bigint) => Promise<Answer>;
+  withdraw: (id: bigint, amount: bigint) => Promise<Answer>;
+  balance: (id: bigint) => Promise<Answer>;
+  stop: () => Promise<void>;
+}
+
+export const WALLETS = '/api/v1/wallets';
+
+export async function startApp(options: AppOptions = {}): Promise<TestApp> {
+  const { requestTimeoutMs = 10_000, queueMax = 10_000, connections = 4 } = options;
+  const address = options.database ?? (await testDatabase()).address;
+  const sql = connect(address, { max: connections, name: 'wallet-test-app' });
+  const limits = { concurrency: connections, queueMax, requestTimeoutMs };
+  const app = buildApp({
+    ledger: options.ledger ?? new ClassicalLedger(sql, limits),
+    readiness: { probe: () => sql`select 1`, isDraining: () => server.isDraining() },
+    logger: options.logger ?? silentLogger,
+    options: { requestTimeoutMs },
+  });
+  const server = serve(app.fetch, {
+    address: { host: '127.0.0.1', port: 0 },
+    requestTimeoutMs,
+    reusePort: false,
+  });
+  const stop = async () => {
+    await server.drain(0);
+    await sql.end({ timeout: 1 });
+  };
+  return { ...client(server.port), server, stop };
+}
+
+function client(port: number) {
+  const url = `http://127.0.0.1:${port}`;
+  const request = async (path: string, init: RequestInit = {}): Promise<Answer> => {
+    const response = await fetch(url + path, { redirect: 'manual', ...init });
+    return { status: response.status, headers: response.headers, text: await response.text() };
+  };
+  const post = (body: unknown, headers: Record<string, string> = {}) =>
+    request(WALLETS, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+  const operate = (operationType: string) => (id: bigint, amount: bigint) =>
+    post(`{"walletID":${id},"operationType":"${operationType}","amount":${amount}}`);
+  return {
+    port,
+    url,
+    request,
+    post,
+    deposit: operate('DEPOSIT'),
+    withdraw: operate('WITHDRAW'),
+    balance: (id: bigint) => request(`${WALLETS}/${id}`),
+  };
+}
+
+/** The text of a successful answer. */
+export const successText = (id: bigint, amount: bigint) =>
+  `{"success":true,"message":"","data":{"id":${id},"amount":${amount}}}`;
+
+/** The text of a refusal. */
+export const refusalText = (message: string) =>
+  `{"success":false,"message":${JSON.stringify(message)},"data":null}`;
