@@ -12,7 +12,10 @@ FROM manifests AS development-dependencies
 RUN bun install --frozen-lockfile --omit=optional
 
 FROM manifests AS production-dependencies
-RUN bun install --frozen-lockfile --production --omit=optional
+# The compiler and Bun's types come along as optional peers of elysia; nothing loads them.
+RUN bun install --frozen-lockfile --production --omit=optional \
+  && rm -r node_modules/.bin/tsc node_modules/typescript \
+    node_modules/@types node_modules/bun-types node_modules/undici-types
 
 FROM development-dependencies AS development
 COPY . .
