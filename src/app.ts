@@ -19,9 +19,12 @@ export interface AppParts {
   options: WalletOptions;
 }
 
+/** Without this a Host of fewer than four characters, such as `app`, makes every path unknown. */
+const ANY_HOST = { standardHostname: false };
+
 /** @returns the application; give its `fetch` to a server. */
 export function buildApp({ ledger, readiness, logger, options }: AppParts) {
-  const app = new Elysia({ strictPath: true, normalize: false })
+  const app = new Elysia({ strictPath: true, normalize: false, handler: ANY_HOST })
     .onError(({ code, error, request }) => {
       if (code === 'NOT_FOUND') return refuse({ kind: 'unknown_path' });
       logger.error({ err: error, method: request.method, url: request.url }, 'request failed');

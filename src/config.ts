@@ -79,10 +79,11 @@ function readVariables(path: string, mayBeMissing: boolean): Environment {
 }
 
 /**
- * The configuration that an environment describes.
+ * The configuration that an environment describes; without one, this process's own, which a
+ * worker's supervisor has completed.
  * @throws ConfigError with one line for each wrong variable.
  */
-export function readConfig(environment: Environment): Config {
+export function readConfig(environment: Environment = process.env): Config {
   const settings = new Settings(environment);
   const cores = Math.min(availableParallelism(), WORKERS_DEFAULT_MAX);
   const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });

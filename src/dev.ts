@@ -16,6 +16,9 @@ const WATCHED = ['src', 'sql', 'package.json'];
 /** Looking is cheap, and unlike notifications it works on every kind of mounted volume. */
 const LOOK_MS = 200;
 
+/** A half-sent request must not hold up what was saved. */
+const QUICK = { DRAIN_MS: '500' };
+
 /** Runs until `stop`; resolves when all it started has ended. */
 export async function develop({ config, environment, logger, stop, force }: Supervision) {
   const embedded = config.server ? undefined : await startOwnDatabase(config, logger);
@@ -24,7 +27,8 @@ export async function develop({ config, environment, logger, stop, force }: Supe
   try {
     while (!stop.aborted) {
       const seen = await fingerprint();
-      const service = spawnService({ ...environment, ...variables });
+      const service = spawnService({ ...environment, ...variables, ...QUICK });
+      service.exited.then((code) => logger.info({ code }, 'the service ended'));
       const forced = () => service.kill('SIGKILL');
       force.addEventListener('abort', forced);
       await untilChanged(seen, stop);

@@ -4,9 +4,9 @@
  * was called or configured wrongly; each error says on stderr what to do.
  */
 import { parseArgs } from 'node:util';
-import { ConfigError, loadEnvironment, readConfig } from './config.ts';
+import { type Config, ConfigError, loadEnvironment, readConfig } from './config.ts';
 import { develop } from './dev.ts';
-import { createLogger } from './log.ts';
+import { createLogger, type Logger } from './log.ts';
 import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
 import { runWorker } from './worker.ts';
@@ -29,16 +29,22 @@ try {
 
 async function main(words: string[]): Promise<void> {
   const { command, file } = readCommand(words);
-  // A worker's supervisor has read the file already and hands its variables on.
-  const environment = command === 'worker' ? process.env : loadEnvironment(file);
+  if (command === 'worker') {
+    const config = readConfig();
+    return runWorker(config, openLog(command, config));
+  }
+  const environment = loadEnvironment(file);
   const config = readConfig(environment);
-  const logger = createLogger(command === 'start' ? 'supervisor' : command, config.logLevel);
+  const run = command === 'dev' ? develop : supervise;
+  await run({ config, environment, logger: openLog(command, config), ...stopSignals() });
+}
+
+function openLog(command: string, { logLevel }: Config): Logger {
+  const logger = createLogger(command === 'start' ? 'supervisor' : command, logLevel);
   // postgres.js can throw out of band when a socket dies; that is no reason to end.
   process.on('uncaughtException', (err) => logger.error({ err }, 'uncaught exception'));
   process.on('unhandledRejection', (err) => logger.error({ err }, 'unhandled rejection'));
-  if (command === 'worker') return runWorker(config, logger);
-  const run = command === 'dev' ? develop : supervise;
-  await run({ config, environment, logger, ...stopSignals() });
+  return logger;
 }
 
 function readCommand(words: string[]) {

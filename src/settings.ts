@@ -19,6 +19,7 @@ export interface HostAndPort {
 
 export const PORT_MAX = 65_535;
 
+/** One reading of an environment: ask for every setting, then look at `faults`. */
 export class Settings {
   readonly faults: string[] = [];
   readonly #environment: Environment;

@@ -10,6 +10,7 @@ import type { Environment } from './settings.ts';
 /** Given to a worker beyond its own limit for draining before it is killed. */
 const DRAIN_MARGIN_MS = 2000;
 
+/** The workers of one service. */
 export class WorkerKeeper {
   readonly #environment: Environment;
   readonly #logger: Logger;

@@ -26,6 +26,7 @@ const OTHER_CONNECTIONS = 30;
 /** How long a fast shutdown may take before the server is told to drop everything. */
 const STOP_MS = 30_000;
 
+/** A running server; made by `startEmbedded`. */
 export class EmbeddedDatabase {
   readonly address: ServerAddress;
   readonly #command: string[];
@@ -36,7 +37,6 @@ export class EmbeddedDatabase {
   readonly #stopping = new AbortController();
   readonly #kept: Promise<void>;
 
-  /** Use `startEmbedded`. */
   constructor(command: string[], cluster: Cluster, logger: Logger, unlock: () => void) {
     this.#command = command;
     this.#cluster = cluster;
@@ -100,10 +100,10 @@ export class EmbeddedDatabase {
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
   const { dataDirectory, connections, logger } = options;
+  const binaries = await findBinaries();
   await mkdir(dataDirectory, { recursive: true, mode: 0o711 });
   const unlock = lockDirectory(dataDirectory);
   try {
-    const binaries = await findBinaries();
     const cluster = await prepareCluster(dataDirectory, binaries);
     const settings = serverSettings(cluster, connections);
     const command = asServer(binaries.postgres, '-D', cluster.directory, ...settings);

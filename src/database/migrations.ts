@@ -26,8 +26,8 @@ const MIGRATION_LOCK = 0x77616c6c6574;
 /**
  * Applies what is missing from the folder of SQL files.
  * @returns the names of the files applied now, in order.
- * @throws StartError when the database is newer than this code, or an applied migration was
- *   edited; a PostgresError when a file fails. In each case nothing was changed.
+ * @throws StartError when the database is newer than this code, an applied migration was edited,
+ *   or a file fails. In each case nothing was changed.
  */
 export async function migrate(sql: Sql, folder: string): Promise<string[]> {
   const files = await readSqlFiles(folder);
@@ -84,7 +84,10 @@ function isPending(file: SqlFile, appliedHash: string | undefined): boolean {
 }
 
 async function apply(transaction: postgres.TransactionSql, file: SqlFile): Promise<void> {
-  await transaction.unsafe(file.text);
+  await transaction.unsafe(file.text).catch((error: Error & { position?: string }) => {
+    const line = file.text.slice(0, Number(error.position ?? 1)).split('\n').length;
+    throw new StartError(`sql/${file.name}, line ${line}: ${error.message}`);
+  });
   await transaction`
     insert into schema_files (name, hash) values (${file.name}, ${file.hash})
     on conflict (name) do update set hash = excluded.hash, applied_at = now()`;

@@ -121,6 +121,6 @@ async function succeeds(command: string[]): Promise<boolean> {
 export async function run(command: string[], input = ''): Promise<void> {
   const stdin = new Blob([input]);
   const child = Bun.spawn(command, { stdin, stdout: 'ignore', stderr: 'pipe' });
-  const [code, complaint] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+  const [code, complaint] = await Promise.all([child.exited, child.stderr.text()]);
   if (code !== 0) throw new Error(`${command[0]} ended with ${code}: ${complaint.trim()}`);
 }

@@ -38,6 +38,7 @@ const documentation = {
 
 const hidden = { detail: { hide: true } };
 
+/** GET /swagger, its assets, /swagger/json, and the redirect that leads there from /. */
 export function docsRoutes() {
   return (
     new Elysia()

@@ -14,6 +14,7 @@ export interface Readiness {
   isDraining: () => boolean;
 }
 
+/** GET /livez: 200. GET /readyz: 200, or 503 while draining or without the database. */
 export function probeRoutes(readiness: Readiness) {
   return new Elysia({ detail: { hide: true } })
     .get('/livez', () => succeed('null'))

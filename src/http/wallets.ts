@@ -20,6 +20,7 @@ export interface WalletOptions {
   requestTimeoutMs: number;
 }
 
+/** POST /api/v1/wallets and GET /api/v1/wallets/{id}. */
 export function walletRoutes(ledger: Ledger, { requestTimeoutMs }: WalletOptions) {
   async function operate(request: Request): Promise<Response> {
     const body = await readJsonObject(request, requestTimeoutMs);

@@ -16,6 +16,7 @@ interface Waiting {
   timer: NodeJS.Timeout;
 }
 
+/** A gate in front of the database. */
 export class Admission {
   readonly #limits: Limits;
   readonly #queue = new Set<Waiting>();

@@ -13,6 +13,7 @@ const RETRY_JITTER_MS = 100;
 
 const timedOut = Symbol('timed out');
 
+/** See `Ledger` for what it answers. */
 export class ClassicalLedger implements Ledger {
   readonly #sql: Sql;
   readonly #admission: Admission;
