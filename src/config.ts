@@ -7,15 +7,10 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
-import { type Environment, type HostAndPort, PORT_MAX, Settings } from './settings.ts';
-import { StartError } from './start-error.ts';
+import { readServer, type ServerAddress } from './server-address.ts';
+import { type Environment, type HostAndPort, Settings } from './settings.ts';
 
-/** Where a PostgreSQL answers. `host` is a name, an address, or the folder of a unix socket. */
-export interface ServerAddress extends HostAndPort {
-  user: string;
-  password: string;
-  name: string;
-}
+import { StartError } from './start-error.ts';
 
 export interface Config {
   address: HostAndPort;
@@ -23,10 +18,12 @@ export interface Config {
   server: ServerAddress | undefined;
   dataDirectory: string;
   workers: number;
-  /** Connections of one worker: one for the readiness probe, the others for wallets. */
-  poolSize: number;
+  /** Flights that one worker may have in the air at once, each on a connection of its own. */
+  flightSlots: number;
+  batchMax: number;
   startTimeoutMs: number;
   requestTimeoutMs: number;
+  attemptTimeoutMs: number;
   queueMax: number;
   drainMs: number;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -92,13 +89,15 @@ export function readConfig(environment: Environment = process.env): Config {
     server: readServer(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
-    poolSize: settings.integer('DB_POOL_SIZE', { fallback: 5, min: 2, max: 100 }),
+    flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 2, min: 1, max: 16 }),
+    batchMax: settings.integer('BATCH_MAX', { fallback: 500, min: 1, max: 10_000 }),
     startTimeoutMs: settings.integer('DB_START_TIMEOUT_MS', time(60_000)),
     requestTimeoutMs: settings.integer('REQUEST_TIMEOUT_MS', {
       fallback: 10_000,
       min: 100,
       max: REQUEST_TIMEOUT_MAX_MS,
     }),
+    attemptTimeoutMs: settings.integer('ATTEMPT_TIMEOUT_MS', time(3000)),
     queueMax: settings.integer('QUEUE_MAX', { fallback: 10_000, min: 1, max: 1_000_000 }),
     drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
     logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -107,42 +106,7 @@ export function readConfig(environment: Environment = process.env): Config {
   return config;
 }
 
-/** The server that DATABASE_URL or DB_HOST names; neither: undefined, and both is a fault. */
-function readServer(settings: Settings): ServerAddress | undefined {
-  const url = settings.optional('DATABASE_URL');
-  const host = settings.optional('DB_HOST');
-  if (url !== undefined && host !== undefined) {
-    settings.fault('DATABASE_URL', 'cannot stand together with DB_HOST; set one of them');
-    return undefined;
-  }
-  const port = settings.integer('DB_PORT', { fallback: 5432, min: 1, max: PORT_MAX });
-  if (url !== undefined) return readUrl(settings, url);
-  if (host === undefined) return undefined;
-  return {
-    host,
-    port,
-    user: settings.text('DB_USER', 'postgres'),
-    password: settings.text('DB_PASSWORD', ''),
-    name: settings.text('DB_NAME', 'wallet'),
-  };
-}
-
-function readUrl(settings: Settings, text: string): ServerAddress | undefined {
-  const shape = 'postgres://user:password@host:port/name';
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const name = url?.pathname.slice(1);
-  if (!url || !['postgres:', 'postgresql:'].includes(url.protocol) || !url.hostname || !name) {
-    settings.fault('DATABASE_URL', `must have the form ${shape}`);
-    return undefined;
-  }
-  if (!['', '?sslmode=disable'].includes(url.search)) {
-    settings.fault('DATABASE_URL', `must not have parameters after "?"; use ${shape}`);
-  }
-  return {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(url.port || 5432),
-    user: decodeURIComponent(url.username) || 'postgres',
-    password: decodeURIComponent(url.password),
-    name: decodeURIComponent(name),
-  };
+/** Connections that all workers together may open: flights, balances and the probe of each. */
+export function workerConnections({ workers, flightSlots }: Config): number {
+  return workers * (flightSlots + 2);
 }

@@ -44,7 +44,9 @@ export async function develop({ config, environment, logger, stop, force }: Supe
 
 /** A supervisor of its own. The channel between us ends it when we die. */
 function spawnService(environment: Environment): Bun.Subprocess {
-  return Bun.spawn([process.execPath, join(import.meta.dir, 'main.ts'), 'start'], {
+  // Its variables are complete: an empty file keeps it from reading another.
+  const words = ['start', '--config', '/dev/null'];
+  return Bun.spawn([process.execPath, join(import.meta.dir, 'main.ts'), ...words], {
     env: environment,
     stdio: ['ignore', 'inherit', 'inherit'],
     ipc: () => {},

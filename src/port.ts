@@ -19,7 +19,7 @@ const ignored = { data() {} };
  * Claims the port: by binding it exclusively for a moment, which detects any program, and on Linux
  * by an abstract socket kept for life, which closes the gap between that moment and the workers'.
  * @returns a function that gives the claim up.
- * @throws StartError when it stays taken for PATIENCE_MS.
+ * @throws StartError when it stays taken for PATIENCE_MS, or is no address of this machine.
  */
 export async function claimPort(address: HostAndPort): Promise<() => void> {
   const deadline = Date.now() + PATIENCE_MS;
@@ -29,8 +29,9 @@ export async function claimPort(address: HostAndPort): Promise<() => void> {
       bindOnce(address, release);
       return release;
     } catch (error) {
-      if ((error as { code?: string }).code !== 'EADDRINUSE') throw error;
-      if (Date.now() > deadline) throw taken(address);
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'EADDRINUSE') throw refused(address, `cannot be listened on: ${message}`);
+      if (Date.now() > deadline) throw refused(address, 'is in use by another program: stop it');
     }
     await sleep(RETRY_MS);
   }
@@ -52,8 +53,6 @@ function bindOnce({ host, port }: HostAndPort, release: () => void): void {
   }
 }
 
-function taken({ host, port }: HostAndPort): StartError {
-  return new StartError(
-    `APP_ADDRESS ${host}:${port} is in use by another program: stop it, or set another APP_ADDRESS`,
-  );
+function refused({ host, port }: HostAndPort, why: string): StartError {
+  return new StartError(`APP_ADDRESS ${host}:${port} ${why}, or set another APP_ADDRESS`);
 }

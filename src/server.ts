@@ -41,6 +41,12 @@ export function bindHost(host: string): string {
   return interfaces.some((one) => one?.family === 'IPv6') ? '::' : '0.0.0.0';
 }
 
+/** Without a (valid) Host, Bun gives a path alone as the URL, in which the router finds nothing. */
+function withHost(request: Request): Request {
+  if (!request.url.startsWith('/')) return request;
+  return new Request(`http://localhost${request.url}`, request);
+}
+
 /** @throws EADDRINUSE when the port is taken and not shared. */
 export function serve(handler: Handler, options: ServeOptions): Server {
   const { address, requestTimeoutMs, reusePort } = options;
@@ -52,7 +58,7 @@ export function serve(handler: Handler, options: ServeOptions): Server {
     maxRequestBodySize: BODY_HARD_STOP_BYTES,
     idleTimeout: Math.ceil(requestTimeoutMs / 1000) + IDLE_MARGIN_SECONDS,
     fetch: async (request) => {
-      const response = await handler(request);
+      const response = await handler(withHost(request));
       if (draining) response.headers.set('connection', 'close');
       return response;
     },

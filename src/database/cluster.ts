@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
-import { mkdir, mkdtemp, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   asNamedUser,
@@ -91,20 +91,34 @@ async function makeSocketDirectory(home: string): Promise<string> {
   return path;
 }
 
+/** Nothing is lost with it: the next start makes it again. */
+export async function removeSocketDirectory({ socketDirectory }: Cluster): Promise<void> {
+  await rm(socketDirectory, { recursive: true, force: true });
+}
+
+/** The socket folder of a server that runs, as its lock file says; its fifth line. */
+export async function readSocketDirectory(dataDirectory: string): Promise<string | undefined> {
+  const path = join(dataDirectory, 'postgres', 'cluster', 'postmaster.pid');
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n')[4] || undefined;
+}
+
 /**
  * Ends every server process that still runs on the cluster, which only a dead supervisor can have
  * left behind: it is waited for, then told, then forced. Linux only; elsewhere PostgreSQL's own
  * lock file refuses a second server.
  */
-export async function endLeftovers({ directory }: Cluster): Promise<void> {
+export async function endLeftovers({ directory, socketDirectory }: Cluster): Promise<void> {
   for (const { waitMs, signal } of ENDINGS) {
     const deadline = Date.now() + waitMs;
     while (processesOn(directory).length > 0 && Date.now() < deadline) await sleep(50);
     for (const pid of processesOn(directory)) sendSignal(pid, signal);
   }
-  // No process is left, but the number in it may have been given to another one, and PostgreSQL
+  if (process.platform !== 'linux') return;
+  // No process is left, but the number in these may have been given to another one, and PostgreSQL
   // would take that for a live server.
-  if (process.platform === 'linux') await rm(join(directory, 'postmaster.pid'), { force: true });
+  await rm(join(directory, 'postmaster.pid'), { force: true });
+  await rm(join(socketDirectory, '.s.PGSQL.5432.lock'), { force: true });
 }
 
 /** A process may end by itself between the look and the signal. */
@@ -116,17 +130,18 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** The processes whose working folder is the cluster: all of PostgreSQL's are, and no others. */
+/** Every process of a PostgreSQL has its cluster as its working folder. */
 function processesOn(directory: string): number[] {
   if (process.platform !== 'linux') return [];
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return pids.filter((pid) => workingFolder(pid) === directory).map(Number);
+  return pids.filter((pid) => isServer(pid, directory)).map(Number);
 }
 
-function workingFolder(pid: string): string | undefined {
+function isServer(pid: string, directory: string): boolean {
   try {
-    return readlinkSync(`/proc/${pid}/cwd`);
+    const program = basename(readlinkSync(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, '');
+    return program === 'postgres' && readlinkSync(`/proc/${pid}/cwd`) === directory;
   } catch {
-    return undefined;
+    return false;
   }
 }

@@ -5,15 +5,16 @@
  * comes with the runtime.
  */
 import { Database } from 'bun:sqlite';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { StartError } from '../start-error.ts';
 
 /**
- * Takes the lock of a folder that exists.
+ * Takes the lock of a folder that exists and belongs to the data folder that the error names.
  * @returns a function that frees it.
  * @throws StartError when it is taken.
  */
-export function lockDirectory(directory: string): () => void {
+export function lockDirectory(directory: string, dataDirectory = directory): () => void {
   const file = new Database(join(directory, 'lock'), { create: true });
   try {
     file.run('pragma busy_timeout = 0');
@@ -22,8 +23,21 @@ export function lockDirectory(directory: string): () => void {
     file.close();
     if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
     throw new StartError(
-      `DATA_DIR ${directory} is in use by another wallet service: stop it, or set another DATA_DIR`,
+      `DATA_DIR ${dataDirectory} is in use by another wallet service: stop it, or set another ` +
+        'DATA_DIR',
     );
   }
   return () => file.close();
+}
+
+/** Whether a supervisor holds the folder. */
+export function isLocked(directory: string): boolean {
+  if (!existsSync(directory)) return false;
+  try {
+    lockDirectory(directory)();
+    return false;
+  } catch (error) {
+    if (error instanceof StartError) return true;
+    throw error;
+  }
 }

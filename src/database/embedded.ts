@@ -4,13 +4,21 @@
  * servers ever run on one folder (the folder's lock, then the wait for leftovers).
  */
 import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import type { ServerAddress } from '../config.ts';
 import { keepAlive } from '../keep-alive.ts';
 import type { Logger } from '../log.ts';
-import { type Cluster, EMBEDDED_NAME, endLeftovers, prepareCluster } from './cluster.ts';
-import { lockDirectory } from './directory-lock.ts';
+import type { ServerAddress } from '../server-address.ts';
+import {
+  type Cluster,
+  EMBEDDED_NAME,
+  endLeftovers,
+  prepareCluster,
+  readSocketDirectory,
+  removeSocketDirectory,
+} from './cluster.ts';
+import { isLocked, lockDirectory } from './directory-lock.ts';
 import { asServer, findBinaries } from './postgres-binaries.ts';
 
 export interface EmbeddedOptions {
@@ -42,8 +50,7 @@ export class EmbeddedDatabase {
     this.#cluster = cluster;
     this.#logger = logger;
     this.#unlock = unlock;
-    const host = cluster.socketDirectory;
-    this.address = { host, port: 5432, user: EMBEDDED_NAME, password: '', name: EMBEDDED_NAME };
+    this.address = addressOf(cluster.socketDirectory);
     this.#kept = keepAlive(() => this.#live(), this.#stopping.signal);
   }
 
@@ -54,6 +61,7 @@ export class EmbeddedDatabase {
     const force = setTimeout(() => this.kill(), STOP_MS);
     await this.#kept;
     clearTimeout(force);
+    await removeSocketDirectory(this.#cluster);
     this.#unlock();
   }
 
@@ -102,9 +110,14 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedD
   const { dataDirectory, connections, logger } = options;
   const binaries = await findBinaries();
   await mkdir(dataDirectory, { recursive: true, mode: 0o711 });
-  const unlock = lockDirectory(dataDirectory);
+  const locks = [lockDirectory(dataDirectory)];
+  const unlock = () => {
+    for (const free of locks) free();
+  };
   try {
     const cluster = await prepareCluster(dataDirectory, binaries);
+    // Again where the cluster really lies: a copy of the data folder may link to the same one.
+    locks.push(lockDirectory(dirname(cluster.directory), dataDirectory));
     const settings = serverSettings(cluster, connections);
     const command = asServer(binaries.postgres, '-D', cluster.directory, ...settings);
     return new EmbeddedDatabase(command, cluster, logger, unlock);
@@ -114,12 +127,24 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedD
   }
 }
 
+/** Where the server of a data folder answers; undefined while no supervisor holds the folder. */
+export async function findEmbedded(dataDirectory: string): Promise<ServerAddress | undefined> {
+  if (!isLocked(dataDirectory)) return undefined;
+  const socketDirectory = await readSocketDirectory(dataDirectory);
+  return socketDirectory === undefined ? undefined : addressOf(socketDirectory);
+}
+
+function addressOf(socketDirectory: string): ServerAddress {
+  const name = EMBEDDED_NAME;
+  return { host: socketDirectory, port: 5432, user: name, password: '', name };
+}
+
 /** Durability settings are left at PostgreSQL's defaults, which are all on. */
 function serverSettings({ socketDirectory }: Cluster, connections: number): string[] {
   const settings = {
     listen_addresses: '',
-    // Quoted, because the list's separators are commas and spaces.
-    unix_socket_directories: `"${socketDirectory}"`,
+    // Quoted, because it is a list.
+    unix_socket_directories: `"${socketDirectory.replaceAll('"', '""')}"`,
     unix_socket_permissions: '0700',
     max_connections: String(connections + OTHER_CONNECTIONS),
     log_line_prefix: '',

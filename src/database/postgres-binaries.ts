@@ -17,7 +17,7 @@ const SERVER_UID = 64_192;
 /** What makes a cluster insists on a user with a name: `nobody`. */
 const NAMED_UID = 65_534;
 
-/** Root's own place for what the unprivileged uid must reach when the project's folder is closed. */
+/** Root's place for what the unprivileged uid must reach when the project's folder is closed. */
 export const ROOT_LIBRARY = '/var/lib/wallet-service';
 
 const isRoot = process.getuid?.() === 0;
@@ -37,7 +37,8 @@ export function asServer(...command: string[]): string[] {
 
 /** The command that makes a cluster; what it makes must be handed over with `giveToServer`. */
 export function asNamedUser(...command: string[]): string[] {
-  return setpriv && isRoot ? [setpriv, ...identity(NAMED_UID), ...command] : command;
+  if (!setpriv) return command;
+  return [setpriv, '--pdeathsig', 'KILL', ...(isRoot ? identity(NAMED_UID) : []), ...command];
 }
 
 function identity(uid: number): string[] {

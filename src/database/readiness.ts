@@ -40,7 +40,7 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
   const deadline = Date.now() + timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await sql`select 1`;
+      await answerBefore(deadline, sql`select 1`.execute());
       return;
     } catch (error) {
       const reason = (error as Error).message || errorCode(error);
@@ -53,6 +53,12 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
     }
     await sleep(RETRY_MS, undefined, { signal });
   }
+}
+
+/** A server that accepts connections and drops them leaves the query waiting for ever. */
+function answerBefore(deadline: number, answer: Promise<unknown>): Promise<unknown> {
+  const late = sleep(deadline - Date.now(), undefined, { ref: false });
+  return Promise.race([answer, late.then(() => Promise.reject(new Error('no answer')))]);
 }
 
 /**
@@ -74,7 +80,8 @@ export async function checkServer(sql: Sql, connections: number): Promise<void> 
   const needed = connections + SPARE_CONNECTIONS;
   if (needed <= server.available) return;
   throw new StartError(
-    `WORKERS x DB_POOL_SIZE + ${SPARE_CONNECTIONS} is ${needed} connections, but the server ` +
-      `admits ${server.available}: lower WORKERS or DB_POOL_SIZE, or raise max_connections`,
+    `WORKERS x (FLIGHT_SLOTS + 2) + ${SPARE_CONNECTIONS} is ${needed} connections, but ` +
+      `the server admits ${server.available}: lower WORKERS or FLIGHT_SLOTS, or raise ` +
+      'max_connections',
   );
 }

@@ -32,17 +32,23 @@ export async function readJsonObject(request: Request, timeoutMs: number): Promi
   const bytes = await readInTime(request, timeoutMs);
   if (bytes === 'too large') return refused('body_too_large');
   if (bytes === 'too slow') return refused('body_too_slow');
+  if (bytes === 'cut off') return refused('body_not_json');
   return parseObject(bytes);
 }
 
-type Bytes = Uint8Array | 'too large' | 'too slow';
+type Bytes = Uint8Array | 'too large' | 'too slow' | 'cut off';
 
 function readInTime(request: Request, timeoutMs: number): Promise<Bytes> {
   const { promise: late, resolve } = Promise.withResolvers<Bytes>();
   const timer = setTimeout(() => resolve('too slow'), timeoutMs);
   const announced = request.headers.has('content-length');
-  const read = announced ? request.bytes() : readChunks(request);
-  return Promise.race([read, late]).finally(() => clearTimeout(timer));
+  const read: Promise<Bytes> = announced ? request.bytes() : readChunks(request);
+  const whole = read.catch((error): Bytes => {
+    // The client is gone, or Bun refused its chunks: nobody reads the answer.
+    if (request.signal.aborted) return 'cut off';
+    throw error;
+  });
+  return Promise.race([whole, late]).finally(() => clearTimeout(timer));
 }
 
 /** For a body of unknown length: stops reading as soon as the limit is passed. */
