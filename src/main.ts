@@ -4,6 +4,7 @@
  * was called or configured wrongly; each error says on stderr what to do.
  */
 import { parseArgs } from 'node:util';
+import { runAudit } from './audit-command.ts';
 import { type Config, ConfigError, loadEnvironment, readConfig } from './config.ts';
 import { develop } from './dev.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -11,9 +12,9 @@ import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
 import { runWorker } from './worker.ts';
 
-const USAGE = 'usage: bun run start|dev [--config FILE]';
+const USAGE = 'usage: bun run start|dev|audit [--config FILE]';
 
-const COMMANDS = ['start', 'dev', 'worker'];
+const COMMANDS = ['start', 'dev', 'audit', 'worker'];
 
 /** A launcher such as `bun run` may pass on a Ctrl-C that the terminal sent us as well. */
 const SAME_SIGNAL_MS = 300;
@@ -35,8 +36,10 @@ async function main(words: string[]): Promise<void> {
   }
   const environment = loadEnvironment(file);
   const config = readConfig(environment);
+  const logger = openLog(command, config);
+  if (command === 'audit') return runAudit(config, logger);
   const run = command === 'dev' ? develop : supervise;
-  await run({ config, environment, logger: openLog(command, config), ...stopSignals() });
+  await run({ config, environment, logger, ...stopSignals() });
 }
 
 function openLog(command: string, { logLevel }: Config): Logger {

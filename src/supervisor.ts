@@ -4,14 +4,16 @@
  * worker that dies is replaced.
  */
 import { join } from 'node:path';
-import { type Config, projectRoot, type ServerAddress } from './config.ts';
+import { type Config, projectRoot, workerConnections } from './config.ts';
 import { connect } from './database/connection.ts';
 import type { EmbeddedDatabase } from './database/embedded.ts';
 import { migrate } from './database/migrations.ts';
 import { checkServer, waitUntilAnswers } from './database/readiness.ts';
+import { removeStaleSlots } from './ledger/flight-slot.ts';
 import type { Logger } from './log.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
+import type { ServerAddress } from './server-address.ts';
 import type { Environment } from './settings.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
 
@@ -53,9 +55,10 @@ async function prepareDatabase(server: ServerAddress, { config, logger, stop }: 
   const sql = connect(server, { max: 1, name: 'wallet-supervisor' });
   try {
     await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
-    await checkServer(sql, config.workers * config.poolSize);
+    await checkServer(sql, workerConnections(config));
     const applied = await migrate(sql, join(projectRoot, 'sql'));
     if (applied.length > 0) logger.info({ applied }, 'migrated the database');
+    await removeStaleSlots(sql);
   } finally {
     await sql.end({ timeout: 1 });
   }

@@ -5,24 +5,20 @@
  */
 import { buildApp } from './app.ts';
 import type { Config } from './config.ts';
-import { connect, type Sql } from './database/connection.ts';
-import { ClassicalLedger } from './ledger/classical-ledger.ts';
+import { Probe } from './database/probe.ts';
+import { GroupCommitLedger } from './ledger/group-commit-ledger.ts';
 import type { Logger } from './log.ts';
 import { type Server, serve } from './server.ts';
 
-/** How long connections may take to say goodbye to PostgreSQL. */
-const DISCONNECT_SECONDS = 1;
-
 /** Serves until it is told to stop; resolves when everything is closed. */
 export async function runWorker(config: Config, logger: Logger): Promise<void> {
-  const { server: address, requestTimeoutMs, queueMax, poolSize } = config;
+  const { server: address, requestTimeoutMs } = config;
   if (!address) throw new Error('Bug: a worker was started without a database server');
-  const sql = connect(address, { max: poolSize - 1, name: 'wallet-worker' });
-  const probeSql = connect(address, { max: 1, name: 'wallet-probe' });
-  const limits = { concurrency: poolSize - 1, queueMax, requestTimeoutMs };
+  const ledger = new GroupCommitLedger(address, config, logger);
+  const probe = new Probe(address);
   const app = buildApp({
-    ledger: new ClassicalLedger(sql, limits),
-    readiness: { probe: probeOf(probeSql), isDraining: () => server.isDraining() },
+    ledger,
+    readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
     options: { requestTimeoutMs },
   });
@@ -36,19 +32,8 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
   const reason = await untilStopped();
   logger.info({ reason }, 'draining');
   await server.drain(config.drainMs);
-  await Promise.all([sql, probeSql].map((client) => client.end({ timeout: DISCONNECT_SECONDS })));
+  await Promise.all([ledger.close(), probe.close()]);
   logger.info('drained');
-}
-
-/** One question to the database at a time: callers that come meanwhile share its answer. */
-function probeOf(sql: Sql): () => Promise<unknown> {
-  let pending: Promise<unknown> | undefined;
-  return () => {
-    pending ??= sql`select 1`.execute().finally(() => {
-      pending = undefined;
-    });
-    return pending;
-  };
 }
 
 /** A terminal's Ctrl-C reaches the whole group; the supervisor answers it with a SIGTERM to us. */
@@ -56,6 +41,8 @@ function untilStopped(): Promise<string> {
   return new Promise((resolve) => {
     process.on('SIGTERM', () => resolve('SIGTERM'));
     process.on('disconnect', () => resolve('the supervisor is gone'));
-    process.on('SIGINT', () => process.channel ?? resolve('SIGINT'));
+    process.on('SIGINT', () => {
+      if (!process.channel) resolve('SIGINT');
+    });
   });
 }

@@ -9,8 +9,8 @@ import { refuse, succeed } from './envelope.ts';
 const DATABASE_ANSWER_MS = 1000;
 
 export interface Readiness {
-  /** Resolves when the database answered. */
-  probe: () => Promise<unknown>;
+  /** Whether the database answers; may take longer than a probe may wait. */
+  answers: () => Promise<boolean>;
   isDraining: () => boolean;
 }
 
@@ -20,17 +20,13 @@ export function probeRoutes(readiness: Readiness) {
     .get('/livez', () => succeed('null'))
     .get('/readyz', async () => {
       if (readiness.isDraining()) return refuse({ kind: 'not_ready', reason: 'draining' });
-      if (await answersInTime(readiness.probe)) return succeed('null');
+      if (await inTime(readiness.answers())) return succeed('null');
       return refuse({ kind: 'not_ready', reason: 'the database does not answer' });
     });
 }
 
-function answersInTime(probe: () => Promise<unknown>): Promise<boolean> {
+function inTime(answers: Promise<boolean>): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), DATABASE_ANSWER_MS);
-  const answered = probe().then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([answered, late]).finally(() => clearTimeout(timer));
+  return Promise.race([answers, late]).finally(() => clearTimeout(timer));
 }

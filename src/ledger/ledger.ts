@@ -5,14 +5,12 @@
 
 export const OPERATION_TYPES = ['DEPOSIT', 'WITHDRAW'] as const;
 
-export type OperationType = (typeof OPERATION_TYPES)[number];
-
 /** The greatest wallet id, amount and balance: PostgreSQL's bigint. */
 export const INTEGER_MAX = 9_223_372_036_854_775_807n;
 
 export interface Operation {
   walletId: bigint;
-  type: OperationType;
+  type: (typeof OPERATION_TYPES)[number];
   /** From 1 to INTEGER_MAX, in the smallest unit of the wallet's currency. */
   amount: bigint;
 }
@@ -21,18 +19,16 @@ export interface Operation {
  * - `not_applied`: it had no effect and never will; safe to send again.
  * - `outcome_unknown`: it was sent, and the answer was lost; it may or may not have been applied.
  */
-export type Unanswered =
-  | { kind: 'not_applied'; reason: string }
-  | { kind: 'outcome_unknown'; reason: string };
+export type NotApplied = { kind: 'not_applied'; reason: string };
+export type OutcomeUnknown = { kind: 'outcome_unknown'; reason: string };
 
 export type OperationOutcome =
   | { kind: 'ok'; balance: bigint }
-  | { kind: 'insufficient_funds' }
-  | { kind: 'wallet_not_found' }
-  | { kind: 'balance_limit' }
-  | Unanswered;
+  | { kind: 'insufficient_funds' | 'wallet_not_found' | 'balance_limit' }
+  | NotApplied
+  | OutcomeUnknown;
 
-export type BalanceOutcome = { kind: 'ok'; balance: bigint } | { kind: 'no_wallet' } | Unanswered;
+export type BalanceOutcome = { kind: 'ok'; balance: bigint } | { kind: 'no_wallet' } | NotApplied;
 
 export interface Ledger {
   /**

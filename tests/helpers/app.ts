@@ -1,23 +1,20 @@
 /** The application on a real port of this process, over the shared database. */
 import { buildApp } from '../../src/app.ts';
-import type { ServerAddress } from '../../src/config.ts';
-import { connect } from '../../src/database/connection.ts';
-import { ClassicalLedger } from '../../src/ledger/classical-ledger.ts';
+import { Probe } from '../../src/database/probe.ts';
+import { GroupCommitLedger, type LedgerOptions } from '../../src/ledger/group-commit-ledger.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log.ts';
 import { serve } from '../../src/server.ts';
+import type { ServerAddress } from '../../src/server-address.ts';
 import { testDatabase } from './database.ts';
 import { silentLogger } from './logger.ts';
 
-export interface AppOptions {
+export interface AppOptions extends Partial<LedgerOptions> {
   /** Instead of the shared server. */
   database?: ServerAddress;
   /** Instead of a ledger on the database: for failures that a database does not make. */
   ledger?: Ledger;
   logger?: Logger;
-  requestTimeoutMs?: number;
-  queueMax?: number;
-  connections?: number;
 }
 
 export interface Envelope {
@@ -46,17 +43,25 @@ export interface TestApp {
   stop: () => Promise<void>;
 }
 
+export const LEDGER_DEFAULTS: LedgerOptions = {
+  flightSlots: 2,
+  batchMax: 500,
+  queueMax: 10_000,
+  requestTimeoutMs: 10_000,
+  attemptTimeoutMs: 3000,
+};
+
 export const WALLETS = '/api/v1/wallets';
 
 export async function startApp(options: AppOptions = {}): Promise<TestApp> {
-  const { requestTimeoutMs = 10_000, queueMax = 10_000, connections = 4 } = options;
+  const { requestTimeoutMs = 10_000, logger = silentLogger } = options;
   const address = options.database ?? (await testDatabase()).address;
-  const sql = connect(address, { max: connections, name: 'wallet-test-app' });
-  const limits = { concurrency: connections, queueMax, requestTimeoutMs };
+  const probe = new Probe(address);
+  const ledger = new GroupCommitLedger(address, { ...LEDGER_DEFAULTS, ...options }, logger);
   const app = buildApp({
-    ledger: options.ledger ?? new ClassicalLedger(sql, limits),
-    readiness: { probe: () => sql`select 1`, isDraining: () => server.isDraining() },
-    logger: options.logger ?? silentLogger,
+    ledger: options.ledger ?? ledger,
+    readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
+    logger,
     options: { requestTimeoutMs },
   });
   const server = serve(app.fetch, {
@@ -66,7 +71,7 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   });
   const stop = async () => {
     await server.drain(0);
-    await sql.end({ timeout: 1 });
+    await Promise.all([ledger.close(), probe.close()]);
   };
   return { ...client(server.port), server, stop };
 }

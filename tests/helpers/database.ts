@@ -6,11 +6,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { projectRoot, type ServerAddress } from '../../src/config.ts';
+import { projectRoot } from '../../src/config.ts';
 import { connect, type Sql } from '../../src/database/connection.ts';
 import { type EmbeddedDatabase, startEmbedded } from '../../src/database/embedded.ts';
 import { migrate } from '../../src/database/migrations.ts';
 import { waitUntilAnswers } from '../../src/database/readiness.ts';
+import type { ServerAddress } from '../../src/server-address.ts';
 import { silentLogger } from './logger.ts';
 
 interface TestDatabase {

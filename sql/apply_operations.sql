@@ -1,0 +1,210 @@
+-- Applies one flight: any number of operations on any wallets, in the order given, all in the
+-- caller's transaction. The only place that changes money.
+--
+-- amounts are signed: 42 deposits, -42 withdraws. For each operation, at its place, it returns
+--   balances  the wallet's balance right after it, or, if it was refused, at that moment;
+--             null if there is no such wallet
+--   versions  the wallet's version that the operation made; null if it was refused
+--   refusals  null, or insufficient_funds, wallet_not_found, balance_limit;
+--             null as a whole if nothing was refused
+--
+--   insert into flight_slots (slot) values ('3f1e0c7a-0000-4000-8000-000000000001');
+--   select * from apply_operations(
+--     7, '3f1e0c7a-0000-4000-8000-000000000001', 1, '{7,7}', '{42,-50}');
+--
+-- Errors: WS001 when the slot does not exist, WS002 when it carried a later flight already. Neither
+-- has an effect. The same slot and sequence again returns the stored answers and applies nothing.
+-- first_wallet is the first of wallet_ids, by which a sharded database would find its way.
+--
+-- Safe under concurrency: the slot's lock makes copies of one flight wait for each other, and the
+-- wallets' locks, taken in id order, serialize all flights that share a wallet. What is read under
+-- those locks stays true until the commit.
+create or replace function apply_operations(
+  first_wallet bigint, flight_slot uuid, flight_sequence bigint,
+  wallet_ids bigint[], amounts bigint[],
+  out balances bigint[], out versions bigint[], out refusals text[]
+)
+language plpgsql volatile as $$
+declare
+  balance_max  constant bigint := 9223372036854775807;
+  one_wallet   constant boolean := first_wallet = all (wallet_ids);
+  last_flight  record;
+  applied_at   timestamptz;
+  -- The wallets of this flight in id order: as they were locked, and as the fold leaves them.
+  ids          bigint[];
+  old_amounts  bigint[];
+  old_versions bigint[];
+  new_amounts  bigint[];
+  new_versions bigint[];
+  -- The wallet that the fold is at: its id, its place in the arrays, its state.
+  here         bigint;
+  place        integer;
+  here_amount  bigint;
+  here_version bigint;
+  change       bigint;
+  refusal      text;
+  i            integer := 0;
+  net          bigint;
+  expected     bigint := 0;
+  grown        bigint := 0;
+  shrunk       bigint := 0;
+begin
+  -- 1. The slot, and whether this flight was committed already.
+  select slot.sequence, slot.balances, slot.versions, slot.refusals into last_flight
+  from flight_slots as slot where slot.slot = flight_slot for update;
+  if not found then
+    raise 'flight slot % does not exist', flight_slot using errcode = 'WS001';
+  end if;
+  if last_flight.sequence > flight_sequence then
+    raise 'flight % was followed by % already', flight_sequence, last_flight.sequence
+      using errcode = 'WS002';
+  end if;
+  if last_flight.sequence = flight_sequence then
+    balances := last_flight.balances;
+    versions := last_flight.versions;
+    refusals := last_flight.refusals;
+    return;
+  end if;
+  if cardinality(wallet_ids) is distinct from cardinality(amounts) or 0 = any (amounts) then
+    raise 'Bug: every operation needs a wallet and an amount other than 0';
+  end if;
+
+  -- 2. The wallets, locked in id order, so that flights never wait for each other in a circle.
+  -- What does not exist cannot be locked, and two first deposits at once would both count from
+  -- zero: so each wallet with a deposit is first given a row at version 0, before any lock is
+  -- taken. It always gets that deposit too, because from zero no amount can pass the limit.
+  if one_wallet then
+    loop
+      select w.amount, w.version, greatest(clock_timestamp(), w.changed_at)
+      into here_amount, here_version, applied_at
+      from wallets as w where w.id = first_wallet for update;
+      exit when found or 0 > all (amounts);
+      insert into wallets (id, amount, version, changed_at)
+      values (first_wallet, 0, 0, '-infinity') on conflict do nothing;
+    end loop;
+    ids := wallet_ids[:1];
+    here := first_wallet;
+    place := 1;
+    old_amounts[1] := here_amount;
+    old_versions[1] := here_version;
+  else
+    insert into wallets (id, amount, version, changed_at)
+    select distinct o.id, 0, 0, '-infinity'::timestamptz
+    from unnest(wallet_ids, amounts) as o (id, amount)
+    where o.amount > 0 and not exists (select from wallets as w where w.id = o.id)
+    order by o.id
+    on conflict do nothing;
+
+    select array_agg(w.id), array_agg(w.amount), array_agg(w.version),
+      greatest(clock_timestamp(), max(w.changed_at))
+    into ids, old_amounts, old_versions, applied_at
+    from (
+      select w.id, w.amount, w.version, w.changed_at from wallets as w
+      where w.id = any (wallet_ids) order by w.id for update
+    ) as w;
+    new_amounts := old_amounts;
+    new_versions := old_versions;
+  end if;
+
+  -- 3. The fold, in the order given. Plain variables hold the wallet at hand, because they cost
+  -- a fraction of array elements; the next wallet swaps them.
+  balances := amounts;
+  versions := amounts;
+  foreach change in array amounts loop
+    i := i + 1;
+    if wallet_ids[i] is distinct from here then
+      if place is not null then
+        new_amounts[place] := here_amount;
+        new_versions[place] := here_version;
+      end if;
+      here := wallet_ids[i];
+      place := array_position(ids, here);
+      here_amount := new_amounts[place];
+      here_version := new_versions[place];
+    end if;
+    refusal := case
+      when here_version is null or here_version = 0 and change < 0 then 'wallet_not_found'
+      when here_amount < -change then 'insufficient_funds'
+      when change > balance_max - here_amount then 'balance_limit'
+    end;
+    if refusal is null then
+      here_amount := here_amount + change;
+      here_version := here_version + 1;
+      versions[i] := here_version;
+    else
+      versions[i] := null;
+      refusals := coalesce(refusals, array_fill(null::text, array[cardinality(amounts)]));
+      refusals[i] := refusal;
+    end if;
+    balances[i] := here_amount;
+  end loop;
+  if place is not null then
+    new_amounts[place] := here_amount;
+    new_versions[place] := here_version;
+  end if;
+
+  -- 4. The journal.
+  insert into operations (wallet_id, version, type, amount, balance, created_at)
+  select o.wallet_id, o.version,
+    case when o.amount > 0 then operation_type 'DEPOSIT' else 'WITHDRAW' end,
+    abs(o.amount), o.balance, applied_at
+  from unnest(wallet_ids, versions, amounts, balances) as o (wallet_id, version, amount, balance)
+  where o.version is not null;
+
+  -- 5. The wallets, each once: what grew by the atomic upsert, what shrank by the guarded
+  -- decrement. Under the locks each must hit its row; anything else undoes the flight.
+  if not one_wallet then
+    insert into wallets as w (id, amount, version, changed_at)
+    select f.id, f.new_amount - f.old_amount, f.new_version - f.old_version, applied_at
+    from unnest(ids, old_amounts, new_amounts, old_versions, new_versions)
+      as f (id, old_amount, new_amount, old_version, new_version)
+    where f.new_version > f.old_version and f.new_amount >= f.old_amount
+    on conflict (id) do update
+      set amount = w.amount + excluded.amount,
+          version = w.version + excluded.version,
+          changed_at = excluded.changed_at;
+    get diagnostics grown = row_count;
+
+    update wallets as w
+    set amount = w.amount - (f.old_amount - f.new_amount),
+        version = f.new_version,
+        changed_at = applied_at
+    from unnest(ids, old_amounts, new_amounts, old_versions, new_versions)
+      as f (id, old_amount, new_amount, old_version, new_version)
+    where f.new_version > f.old_version and f.new_amount < f.old_amount
+      and w.id = f.id and w.amount >= f.old_amount - f.new_amount;
+    get diagnostics shrunk = row_count;
+
+    select count(*) into expected
+    from unnest(old_versions, new_versions) as f (old, new) where f.new > f.old;
+  elsif here_version > old_versions[1] then
+    net := here_amount - old_amounts[1];
+    if net >= 0 then
+      insert into wallets as w (id, amount, version, changed_at)
+      values (first_wallet, net, here_version - old_versions[1], applied_at)
+      on conflict (id) do update
+        set amount = w.amount + excluded.amount,
+            version = w.version + excluded.version,
+            changed_at = excluded.changed_at;
+    else
+      update wallets as w
+      set amount = w.amount + net, version = here_version, changed_at = applied_at
+      where w.id = first_wallet and w.amount >= -net;
+    end if;
+    get diagnostics grown = row_count;
+    expected := 1;
+  end if;
+  if grown + shrunk <> expected then
+    raise 'Bug: % wallets changed, but % were written', expected, grown + shrunk;
+  end if;
+
+  -- 6. The answers, kept with the slot.
+  update flight_slots as slot
+  set sequence = flight_sequence,
+      balances = apply_operations.balances,
+      versions = apply_operations.versions,
+      refusals = apply_operations.refusals,
+      used_at = now()
+  where slot.slot = flight_slot;
+end
+$$;

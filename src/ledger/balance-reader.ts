@@ -1,0 +1,47 @@
+/**
+ * Answers all balances that were asked for while the last answer was on its way with one query.
+ * Invariant: a query starts after the last of its calls arrived, so it sees every operation that
+ * was answered before any of them.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Sql } from '../database/connection.ts';
+import type { Line } from '../database/line.ts';
+import { answerLateCalls, type Call } from './batcher.ts';
+import type { BalanceOutcome, NotApplied } from './ledger.ts';
+
+const RETRY_MS = 100;
+
+/** Reading changes nothing, so nothing about it is ever unknown. */
+const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
+
+/** Carries calls through a line; resolves when each is answered. */
+export async function readBalances(line: Line, calls: Call<bigint, BalanceOutcome>[]) {
+  while (calls.some(({ answered }) => !answered)) {
+    const ids = `{${calls.map(({ question }) => question).join()}}`;
+    const attempt = await answerLateCalls(
+      calls,
+      line.attempt((sql) => select(sql, ids)),
+      AWAY,
+    );
+    if (attempt.kind === 'answered') {
+      for (const [at, call] of calls.entries()) call.answer(outcome(attempt.value[at]));
+    } else if (attempt.kind === 'final') {
+      for (const call of calls) call.fail(attempt.error);
+    } else await answerLateCalls(calls, sleep(RETRY_MS), AWAY);
+  }
+}
+
+/** The balances in the order of the ids, as digits or NULL: one row is read faster than many. */
+async function select(sql: Sql, ids: string): Promise<string[]> {
+  const [row] = await sql<{ balances: string }[]>`
+    select array_agg(wallet.amount order by asked.place) as balances
+    from unnest(${ids}::bigint[]) with ordinality as asked (id, place)
+    left join wallets as wallet on wallet.id = asked.id`;
+  if (!row) throw new Error('Bug: an aggregate returned no row');
+  return row.balances.slice(1, -1).split(',');
+}
+
+function outcome(digits: string | undefined): BalanceOutcome {
+  if (digits === undefined) throw new Error('Bug: fewer balances than were asked for');
+  return digits === 'NULL' ? { kind: 'no_wallet' } : { kind: 'ok', balance: BigInt(digits) };
+}

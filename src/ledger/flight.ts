@@ -1,0 +1,76 @@
+/**
+ * The life of a flight: sent until it is answered, each operation answered by its own deadline.
+ * Invariant: an operation is answered `not_applied` only if it never will be. Once an attempt was
+ * lost, the flight is frozen: the same operations, those answered meanwhile included, go again with
+ * the same ticket, so that whichever copy is committed, it is committed once.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorCode, type Failure } from '../database/failure.ts';
+import type { Logger } from '../log.ts';
+import { answerLateCalls, type Call } from './batcher.ts';
+import type { FlightSlot } from './flight-slot.ts';
+import type { NotApplied, Operation, OperationOutcome, OutcomeUnknown } from './ledger.ts';
+
+type OperationCall = Call<Operation, OperationOutcome>;
+
+/** The pause before the first re-send; it doubles with each, and a random half is added. */
+const PAUSE_MIN_MS = 25;
+const PAUSE_MAX_MS = 400;
+
+const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
+
+const NO_ANSWER: OutcomeUnknown = {
+  kind: 'outcome_unknown',
+  reason: 'the database did not answer in time',
+};
+
+/** Carries calls through a slot; resolves when each is answered and the slot is free. */
+export async function fly(slot: FlightSlot, calls: OperationCall[], logger: Logger): Promise<void> {
+  let aboard = calls;
+  let ticket = slot.nextTicket();
+  let isFrozen = false;
+  for (let attempts = 1; ; attempts += 1) {
+    const flight = aboard.map(({ question }) => question);
+    const attempt = await answerLateCalls(aboard, slot.send(ticket, flight), NO_ANSWER);
+    if (attempt.kind === 'answered') return land(aboard, attempt.value);
+    if (attempt.kind === 'final' && !isFrozen) return divide(slot, aboard, logger, attempt.error);
+    if (attempts === 1)
+      logger.warn({ ...trouble(attempt), aboard: flight.length }, 'sending again');
+    isFrozen ||= attempt.kind === 'lost';
+    await answerLateCalls(aboard, pauseAfter(attempts), isFrozen ? NO_ANSWER : AWAY);
+    if (!aboard.some(isOpen)) return;
+    if (isFrozen) continue;
+    aboard = aboard.filter(isOpen);
+    ticket = slot.nextTicket();
+  }
+}
+
+function land(aboard: OperationCall[], outcomes: OperationOutcome[]): void {
+  for (const [at, call] of aboard.entries()) call.answer(outcomes[at] as OperationOutcome);
+}
+
+/** An error that will not go away rolled everything back; halves lead to the one at fault. */
+async function divide(
+  slot: FlightSlot,
+  aboard: OperationCall[],
+  logger: Logger,
+  error: unknown,
+): Promise<void> {
+  if (aboard.length === 1) return aboard[0]?.fail(error);
+  const middle = Math.ceil(aboard.length / 2);
+  await fly(slot, aboard.slice(0, middle), logger);
+  await fly(slot, aboard.slice(middle), logger);
+}
+
+const isOpen = ({ answered }: OperationCall) => !answered;
+
+const trouble = ({ kind, error }: { kind: Failure; error: unknown }) => ({
+  failure: kind,
+  code: errorCode(error),
+  reason: (error as Error).message,
+});
+
+function pauseAfter(attempts: number): Promise<void> {
+  const pause = Math.min(PAUSE_MIN_MS * 2 ** (attempts - 1), PAUSE_MAX_MS);
+  return sleep(pause * (1 + Math.random() / 2));
+}
