@@ -6,7 +6,7 @@ import { parseExactJson } from './exact-json.ts';
 import type { Refusal } from './refusals.ts';
 
 /** An operation has about 70 bytes; a hundred times that is surely a mistake. */
-export const BODY_MAX_BYTES = 16_384;
+const BODY_MAX_BYTES = 16_384;
 
 /** Beyond this Bun closes the request itself, with a bare 413. */
 export const BODY_HARD_STOP_BYTES = 1_048_576;

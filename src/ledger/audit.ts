@@ -7,7 +7,7 @@
 import type { Sql } from '../database/connection.ts';
 
 /** What is wrong with an operation, or with the wallet itself at its version. */
-export interface AuditFault {
+interface AuditFault {
   wallet: string;
   version: string;
   fault: string;

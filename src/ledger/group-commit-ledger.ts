@@ -19,9 +19,6 @@ export interface LedgerOptions extends BatchLimits {
   attemptTimeoutMs: number;
 }
 
-/** Connections that a ledger opens beside its flight slots: one for balances. */
-export const OTHER_CONNECTIONS = 1;
-
 /** See `Ledger` for what it answers. */
 export class GroupCommitLedger implements Ledger {
   readonly #slots: FlightSlot[];

@@ -17,12 +17,6 @@ export interface AppOptions extends Partial<LedgerOptions> {
   logger?: Logger;
 }
 
-export interface Envelope {
-  success: boolean;
-  message: string;
-  data: unknown;
-}
-
 export interface Answer {
   status: number;
   headers: Headers;
@@ -43,7 +37,7 @@ export interface TestApp {
   stop: () => Promise<void>;
 }
 
-export const LEDGER_DEFAULTS: LedgerOptions = {
+const LEDGER_DEFAULTS: LedgerOptions = {
   flightSlots: 2,
   batchMax: 500,
   queueMax: 10_000,
