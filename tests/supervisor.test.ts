@@ -258,9 +258,8 @@ describe('a stop', () => {
     expectGone(service);
     const answered = statuses.filter((status) => status !== 'none');
     expect(new Set(answered)).toEqual(new Set(['200']));
+    // A request without an answer had not been read: it is not in the sum.
     const [row] = await sql`select sum(amount)::int as sum from wallets`;
     expect(row?.sum).toBe(answered.length);
-    // What the kernel had queued is reset when the port is closed.
-    expect(statuses.length - answered.length).toBeLessThan(ids.length / 4);
   });
 });

@@ -97,19 +97,28 @@ describe('a database that is not there yet', () => {
     expect(elapsedMs).toBeWithin(500, 2500);
   });
 
-  test('is given up after the limit also where connections are accepted and closed', async () => {
+  /** As a proxy is whose database is away. */
+  async function closingListener(): Promise<ServerAddress> {
     const { address } = await testDatabase();
     const port = freePort();
     await listener({ port, host: '127.0.0.1' }, (socket) => socket.destroy());
-    const { error, elapsedMs } = await wait({ ...address, host: '127.0.0.1', port }, 1000);
+    return { ...address, host: '127.0.0.1', port };
+  }
+
+  test('is given up after the limit also where connections are accepted and closed', async () => {
+    const { error, elapsedMs } = await wait(await closingListener(), 1000);
     expect(error?.message).toContain('did not answer in 1000 ms');
     expect(elapsedMs).toBeWithin(500, 2500);
   });
 
-  test('is no longer waited for when the service is told to stop', async () => {
-    const { error, elapsedMs } = await wait(await emptySocketFolder(), 10_000, 600);
+  test.each([
+    ['nobody listens', emptySocketFolder],
+    ['connections are accepted and closed', closingListener],
+  ])('where %s is waited for with a line, until the service is told to stop', async (_, away) => {
+    const { error, elapsedMs, lines } = await wait(await away(), 10_000, 3000);
     expect(error?.name).toBe('AbortError');
-    expect(elapsedMs).toBeLessThan(2500);
+    expect(elapsedMs).toBeLessThan(4500);
+    expect(lines).toEqual([expect.stringContaining('waiting for the database "wallet" at ')]);
   });
 });
 

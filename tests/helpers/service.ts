@@ -91,8 +91,12 @@ export class TestService {
       // A group of its own, as a terminal gives it one.
       detached: true,
     });
-    const printed = [this.#collect('stdout'), this.#collect('stderr')];
-    this.exited = Promise.all([this.#child.exited, ...printed]).then(([code]) => code);
+    const printed = Promise.all([this.#collect('stdout'), this.#collect('stderr')]);
+    // Who is left behind may hold the outputs open; that must not hide that it is left behind.
+    this.exited = this.#child.exited.then(async (code) => {
+      await Promise.race([printed, sleep(50)]);
+      return code;
+    });
   }
 
   async #collect(name: 'stdout' | 'stderr'): Promise<void> {
