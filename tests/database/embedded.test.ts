@@ -170,6 +170,16 @@ describe('the embedded database', () => {
     await start(dirname(home));
     expect(readdirSync(home)).not.toContain('cluster.unfinished');
   });
+
+  test('makes a cluster anew while what a killed start left goes on writing', async () => {
+    const left = join(folder, 'writing', 'postgres', 'cluster.unfinished');
+    await mkdir(join(left, 'base'), { recursive: true });
+    await chmod(dirname(left), 0o700);
+    const write = `while mkdir -p '${left}/base'; do sleep 0.01; done`;
+    const writer = Bun.spawn(['sh', '-c', write], { stdio: ['ignore', 'ignore', 'ignore'] });
+    ends.push(() => writer.kill('SIGKILL'));
+    await start(join(folder, 'writing'));
+  });
 });
 
 describe.if(process.platform === 'linux')('a start', () => {

@@ -3,7 +3,7 @@
  * Tests share its database and keep apart by fresh wallet ids; those that need an empty database
  * make one of their own.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../src/config.ts';
@@ -50,7 +50,9 @@ export async function emptyDatabase(): Promise<ServerAddress> {
 
 /** A folder that the embedded server's user can enter, also when the tests run as root. */
 export async function temporaryFolder(): Promise<string> {
-  return mkdtemp(join(tmpdir(), 'wallet-test-'));
+  const folder = await mkdtemp(join(tmpdir(), 'wallet-test-'));
+  await chmod(folder, 0o711);
+  return folder;
 }
 
 async function start(): Promise<TestDatabase> {
