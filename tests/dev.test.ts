@@ -7,15 +7,8 @@ import { readFileSync } from 'node:fs';
 import { copyFile, cp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { projectRoot } from '../src/config.ts';
-import { freshWalletId } from './helpers/database.ts';
-import {
-  endServices,
-  isFree,
-  openFolder,
-  startService,
-  type TestService,
-  until,
-} from './helpers/service.ts';
+import { freshWalletId, temporaryFolder } from './helpers/database.ts';
+import { endServices, isFree, startService, type TestService, until } from './helpers/service.ts';
 
 setDefaultTimeout(30_000);
 
@@ -27,7 +20,7 @@ let service: TestService;
 let postmaster: string;
 
 beforeAll(async () => {
-  copy = await openFolder();
+  copy = await temporaryFolder();
   for (const folder of ['src', 'sql']) {
     await cp(join(projectRoot, folder), join(copy, folder), { recursive: true });
   }

@@ -18,8 +18,9 @@ import { connect, type Sql } from '../../src/database/connection.ts';
 import { EmbeddedDatabase, startEmbedded } from '../../src/database/embedded.ts';
 import { asServer, ROOT_LIBRARY } from '../../src/database/postgres-binaries.ts';
 import { StartError } from '../../src/start-error.ts';
+import { temporaryFolder } from '../helpers/database.ts';
 import { recordingLogger } from '../helpers/logger.ts';
-import { openFolder, removeData, until } from '../helpers/service.ts';
+import { removeData, until } from '../helpers/service.ts';
 
 const onLinux = test.if(process.platform === 'linux');
 const asRoot = test.if(process.getuid?.() === 0);
@@ -32,7 +33,7 @@ let dataDirectory: string;
 let ends: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  folder = await openFolder();
+  folder = await temporaryFolder();
   dataDirectory = join(folder, 'data');
 });
 

@@ -43,7 +43,7 @@ let services: TestService[] = [];
 
 /** Starts `bun src/main.ts` and returns at once; see `listening`. */
 export async function startService(options: ServiceOptions = {}): Promise<TestService> {
-  const folder = await openFolder();
+  const folder = await temporaryFolder();
   await writeFile(join(folder, 'own.env'), options.configText ?? '');
   const service = new TestService(folder, options);
   services.push(service);
@@ -194,13 +194,6 @@ export class TestService {
 /** The words of a process's command, each with a zero byte behind it. */
 export function commandOf(pid: number): string {
   return look(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
-}
-
-/** A folder that other users can enter, as the embedded server's must when tests run as root. */
-export async function openFolder(): Promise<string> {
-  const folder = await temporaryFolder();
-  await chmod(folder, 0o711);
-  return folder;
 }
 
 /** Removes a DATA_DIR, also what lies elsewhere because the server's user could not reach it. */
