@@ -1,0 +1,35 @@
+/**
+ * One worker process of a contender: the very application of src/worker.ts over another ledger.
+ * Invariant: it ends with the process that started it, whose end of the channel the kernel closes.
+ *
+ *     bun tests/load/contender-worker.ts memory
+ *     bun tests/load/contender-worker.ts classical CONNECTIONS
+ */
+import { buildApp } from '../../src/app.ts';
+import { type Config, readConfig } from '../../src/config.ts';
+import { connect } from '../../src/database/connection.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
+import { createLogger } from '../../src/log.ts';
+import { serve } from '../../src/server.ts';
+import { ClassicalLedger } from './classical-ledger.ts';
+import { MemoryLedger } from './memory-ledger.ts';
+
+const config = readConfig();
+const { address, requestTimeoutMs } = config;
+
+const app = buildApp({
+  ledger: openLedger(config, process.argv.slice(2)),
+  readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
+  logger: createLogger('contender', config.logLevel),
+  options: { requestTimeoutMs },
+});
+serve(app.fetch, { address, requestTimeoutMs, reusePort: process.platform === 'linux' });
+process.on('disconnect', () => process.exit(0));
+process.on('SIGINT', () => {});
+process.send?.('ready');
+
+function openLedger({ server }: Config, [kind, size]: string[]): Ledger {
+  if (kind === 'memory') return new MemoryLedger();
+  if (kind !== 'classical' || !server) throw new Error(`Bug: no ledger "${kind}"`);
+  return new ClassicalLedger(connect(server, { max: Number(size), name: `classical-${size}` }));
+}
