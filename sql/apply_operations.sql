@@ -131,12 +131,13 @@ begin
       here_amount := here_amount + change;
       here_version := here_version + 1;
       versions[i] := here_version;
+      balances[i] := here_amount;
     else
+      balances[i] := case when here_version > 0 then here_amount end;
       versions[i] := null;
       refusals := coalesce(refusals, array_fill(null::text, array[cardinality(amounts)]));
       refusals[i] := refusal;
     end if;
-    balances[i] := here_amount;
   end loop;
   if place is not null then
     new_amounts[place] := here_amount;
