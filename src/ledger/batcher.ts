@@ -72,7 +72,7 @@ export class Batcher<Question, Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push(new Call(question, Date.now() + requestTimeoutMs, resolve, reject));
       if (this.#idle.length > 0) this.#schedule();
-      else this.#expiry ??= setTimeout(() => this.#expire(), requestTimeoutMs);
+      else this.#watch();
     });
   }
 
@@ -89,9 +89,10 @@ export class Batcher<Question, Answer> {
   #dispatch(): void {
     while (this.#waiting.length > 0) {
       const carrier = this.#idle.pop();
-      if (!carrier) return;
+      if (!carrier) break;
       void this.#carry(carrier, this.#take());
     }
+    this.#watch();
   }
 
   #take(): Call<Question, Answer | NotApplied>[] {
@@ -115,6 +116,12 @@ export class Batcher<Question, Answer> {
     this.#schedule();
   }
 
+  /** Whoever has to wait is answered by its deadline. */
+  #watch(): void {
+    const [next] = this.#waiting;
+    if (next) this.#expiry ??= setTimeout(() => this.#expire(), next.deadline - Date.now());
+  }
+
   /** Answers what has waited too long for a carrier; a full queue makes this rare. */
   #expire(): void {
     this.#expiry = undefined;
@@ -123,8 +130,7 @@ export class Batcher<Question, Answer> {
     const firstInTime = this.#waiting.findIndex(({ deadline }) => deadline > now);
     const late = this.#waiting.splice(0, firstInTime < 0 ? this.#waiting.length : firstInTime);
     for (const call of late) call.answer({ kind: 'not_applied', reason });
-    const [next] = this.#waiting;
-    if (next) this.#expiry = setTimeout(() => this.#expire(), next.deadline - now);
+    this.#watch();
   }
 }
 
