@@ -7,7 +7,9 @@ import type { ServerAddress } from '../server-address.ts';
 import { connect, type Sql } from './connection.ts';
 import { classify, type Failure } from './failure.ts';
 
-export type Attempt<Value> = { kind: 'answered'; value: Value } | { kind: Failure; error: unknown };
+export type Failed = { kind: Failure; error: unknown };
+
+export type Attempt<Value> = { kind: 'answered'; value: Value } | Failed;
 
 export interface LineOptions {
   /** Shown in pg_stat_activity. */
@@ -31,6 +33,16 @@ export class Line {
   constructor(address: ServerAddress, options: LineOptions) {
     this.#address = address;
     this.#options = options;
+  }
+
+  get isOpen(): boolean {
+    return this.#client !== undefined;
+  }
+
+  /** Opens the connection if none stands; why it could not is never `lost`. Never rejects. */
+  async open(): Promise<Failed | undefined> {
+    const opened = await this.#open();
+    return opened.kind === 'answered' ? undefined : { kind: 'refused', error: opened.error };
   }
 
   /** Sends what `send` makes of the client: one statement. Never rejects. */

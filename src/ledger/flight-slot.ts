@@ -5,7 +5,7 @@
 
 import type { Sql } from '../database/connection.ts';
 import { errorCode } from '../database/failure.ts';
-import { type Attempt, Line, type LineOptions } from '../database/line.ts';
+import { type Attempt, type Failed, Line, type LineOptions } from '../database/line.ts';
 import type { ServerAddress } from '../server-address.ts';
 import type { Operation, OperationOutcome } from './ledger.ts';
 
@@ -39,15 +39,25 @@ export class FlightSlot {
     return { slot: this.#slot, sequence: this.#sequence };
   }
 
-  /** Sends a flight; the answers are in the order of its operations. */
+  /** Whether a flight can be sent at once; else `prepare` first. */
+  get isReady(): boolean {
+    return this.#isRegistered && this.#line.isOpen;
+  }
+
+  /** Connects and registers; no flight is sent yet, so the reason why not is never `lost`. */
+  async prepare(): Promise<Failed | undefined> {
+    const refused = await this.#line.open();
+    if (refused || this.#isRegistered) return refused;
+    const registered = await this.#line.attempt(
+      (sql) => sql`insert into flight_slots (slot) values (${this.#slot}) on conflict do nothing`,
+    );
+    if (registered.kind !== 'answered') return { kind: 'refused', error: registered.error };
+    this.#isRegistered = true;
+    return undefined;
+  }
+
+  /** Sends a flight through a slot that is ready; the answers are in the order of its operations. */
   async send(ticket: Ticket, flight: Operation[]): Promise<Attempt<OperationOutcome[]>> {
-    if (!this.#isRegistered) {
-      const registered = await this.#line.attempt(
-        (sql) => sql`insert into flight_slots (slot) values (${this.#slot}) on conflict do nothing`,
-      );
-      if (registered.kind !== 'answered') return { kind: 'refused', error: registered.error };
-      this.#isRegistered = true;
-    }
     const attempt = await this.#line.attempt((sql) => applyOperations(sql, ticket, flight));
     if (attempt.kind !== 'final' || errorCode(attempt.error) !== NO_SUCH_SLOT) return attempt;
     // Somebody took the row for that of a dead process: go on under a new name.

@@ -5,10 +5,11 @@
  * the same ticket, so that whichever copy is committed, it is committed once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorCode, type Failure } from '../database/failure.ts';
+import { errorCode } from '../database/failure.ts';
+import type { Failed } from '../database/line.ts';
 import type { Logger } from '../log.ts';
 import { answerLateCalls, type Call } from './batcher.ts';
-import type { FlightSlot } from './flight-slot.ts';
+import type { FlightSlot, Ticket } from './flight-slot.ts';
 import type { NotApplied, Operation, OperationOutcome, OutcomeUnknown } from './ledger.ts';
 
 type OperationCall = Call<Operation, OperationOutcome>;
@@ -27,21 +28,28 @@ const NO_ANSWER: OutcomeUnknown = {
 /** Carries calls through a slot; resolves when each is answered and the slot is free. */
 export async function fly(slot: FlightSlot, calls: OperationCall[], logger: Logger): Promise<void> {
   let aboard = calls;
-  let ticket = slot.nextTicket();
-  let isFrozen = false;
-  for (let attempts = 1; ; attempts += 1) {
-    const flight = aboard.map(({ question }) => question);
-    const attempt = await answerLateCalls(aboard, slot.send(ticket, flight), NO_ANSWER);
-    if (attempt.kind === 'answered') return land(aboard, attempt.value);
-    if (attempt.kind === 'final' && !isFrozen) return divide(slot, aboard, logger, attempt.error);
-    if (attempts === 1)
-      logger.warn({ ...trouble(attempt), aboard: flight.length }, 'sending again');
-    isFrozen ||= attempt.kind === 'lost';
-    await answerLateCalls(aboard, pauseAfter(attempts), isFrozen ? NO_ANSWER : AWAY);
-    if (!aboard.some(isOpen)) return;
-    if (isFrozen) continue;
-    aboard = aboard.filter(isOpen);
-    ticket = slot.nextTicket();
+  let frozen: Ticket | undefined;
+  for (let attempts = 1; aboard.some(isOpen); attempts += 1) {
+    let failed = slot.isReady ? undefined : await answerLateCalls(aboard, slot.prepare(), idle());
+    if (!failed) {
+      // Who was told "not applied" meanwhile stays behind.
+      if (!frozen) aboard = aboard.filter(isOpen);
+      if (aboard.length === 0) return;
+      const ticket = frozen ?? slot.nextTicket();
+      const flight = aboard.map(({ question }) => question);
+      const attempt = await answerLateCalls(aboard, slot.send(ticket, flight), NO_ANSWER);
+      if (attempt.kind === 'answered') return land(aboard, attempt.value);
+      if (attempt.kind === 'final' && !frozen) return divide(slot, aboard, logger, attempt.error);
+      if (attempt.kind === 'lost') frozen = ticket;
+      failed = attempt;
+    }
+    if (attempts === 1) logger.warn({ ...trouble(failed), aboard: aboard.length }, 'sending again');
+    await answerLateCalls(aboard, pauseAfter(attempts), idle());
+  }
+
+  /** What is told at a deadline that comes while nothing is on its way. */
+  function idle(): NotApplied | OutcomeUnknown {
+    return frozen ? NO_ANSWER : AWAY;
   }
 }
 
@@ -64,7 +72,7 @@ async function divide(
 
 const isOpen = ({ answered }: OperationCall) => !answered;
 
-const trouble = ({ kind, error }: { kind: Failure; error: unknown }) => ({
+const trouble = ({ kind, error }: Failed) => ({
   failure: kind,
   code: errorCode(error),
   reason: (error as Error).message,
