@@ -2,7 +2,7 @@
  * Waiting for a database: one that comes later, one that never comes, and one that waiting does not
  * help. Listeners of the test stand in for a server that is away, before the real, shared one.
  */
-import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, connect as open, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { endServices, freePort, startService, until } from '../helpers/service.t
 setDefaultTimeout(30_000);
 
 let ends: (() => unknown)[] = [];
-afterEach(async () => {
+afterAll(async () => {
   await endServices();
   for (const end of ends.reverse()) await end();
   ends = [];
@@ -76,7 +76,7 @@ async function emptySocketFolder(): Promise<ServerAddress> {
   return { ...(await testDatabase()).address, host };
 }
 
-describe('a database that is not there yet', () => {
+describe.concurrent('a database that is not there yet', () => {
   test('is waited for, and one line says so', async () => {
     const address = await emptySocketFolder();
     const coming = sleep(1500).then(() => doorway({ path: join(address.host, '.s.PGSQL.5432') }));
@@ -120,20 +120,20 @@ describe('a database that is not there yet', () => {
     expect(elapsedMs).toBeLessThan(stopMs + 1500);
     expect(lines).toEqual([expect.stringContaining('waiting for the database "wallet" at ')]);
   });
-});
 
-test('a service waits too, and can be stopped while it waits', async () => {
-  const real = await emptyDatabase();
-  const { host } = await emptySocketFolder();
-  const start = () => startService({ database: { ...real, host } });
-  const [waiting, stopped] = await Promise.all([start(), start()]);
-  await waiting.waitFor('waiting for the database');
-  await stopped.waitFor('waiting for the database');
-  stopped.signal('SIGTERM');
-  expect(await stopped.exit(3000)).toBe(0);
-  await doorway({ path: join(host, '.s.PGSQL.5432') });
-  await waiting.listening();
-  expect((await waiting.request('/readyz')).status).toBe(200);
+  test('is waited for by a service, which can be stopped while it waits', async () => {
+    const real = await emptyDatabase();
+    const { host } = await emptySocketFolder();
+    const start = () => startService({ database: { ...real, host } });
+    const [waiting, stopped] = await Promise.all([start(), start()]);
+    await waiting.waitFor('waiting for the database');
+    await stopped.waitFor('waiting for the database');
+    stopped.signal('SIGTERM');
+    expect(await stopped.exit(3000)).toBe(0);
+    await doorway({ path: join(host, '.s.PGSQL.5432') });
+    await waiting.listening();
+    expect((await waiting.request('/readyz')).status).toBe(200);
+  });
 });
 
 describe('what waiting does not help', () => {

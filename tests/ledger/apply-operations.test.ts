@@ -1,0 +1,301 @@
+/**
+ * The SQL function that moves the money, called directly on several connections, against the pure
+ * model: alone, in concurrence, with copies and late copies of flights, and with its rows tampered.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import fc from 'fast-check';
+import { connect, type Sql } from '../../src/database/connection.ts';
+import { errorCode } from '../../src/database/failure.ts';
+import { migrate } from '../../src/database/migrations.ts';
+import { INTEGER_MAX, type Operation } from '../../src/ledger/ledger.ts';
+import { emptyDatabase, freshWalletId, sqlFolder, testDatabase } from '../helpers/database.ts';
+import { array, auditFaults, readJournals } from '../helpers/journal.ts';
+import { until } from '../helpers/service.ts';
+import { expectedAnswers, type Flown, flownFaults, TestSlot } from './flights.ts';
+import type { Wallet } from './model.ts';
+
+const CONNECTIONS = 10;
+
+let sql: Sql;
+beforeAll(async () => {
+  const { address } = await testDatabase();
+  sql = connect(address, { max: CONNECTIONS, name: 'wallet-test-flights' });
+});
+afterAll(() => sql.end({ timeout: 1 }));
+
+const openSlot = (on = sql) => new TestSlot(on).register();
+const freshIds = (count: number) => Array.from({ length: count }, freshWalletId);
+const deposit = (walletId: bigint, amount: bigint): Operation => {
+  return { walletId, type: 'DEPOSIT', amount };
+};
+const withdraw = (walletId: bigint, amount: bigint): Operation => {
+  return { walletId, type: 'WITHDRAW', amount };
+};
+const ok = (balance: bigint, version: bigint) => ({ kind: 'ok' as const, balance, version });
+
+/** Nearly all small, so that balances hover around zero; some around the limits. */
+const amounts = fc.oneof(
+  { weight: 8, arbitrary: fc.bigInt({ min: 1n, max: 20n }) },
+  { weight: 1, arbitrary: fc.constantFrom(INTEGER_MAX, INTEGER_MAX - 1n, INTEGER_MAX / 2n) },
+);
+
+const WALLETS = 4;
+
+/** Operations whose wallets are numbered from 0; every other flight stays with one wallet. */
+const flights = fc
+  .tuple(
+    fc.array(
+      fc.record({
+        walletId: fc.bigInt({ min: 0n, max: BigInt(WALLETS - 1) }),
+        type: fc.constantFrom('DEPOSIT', 'WITHDRAW'),
+        amount: amounts,
+      }),
+      { minLength: 1, maxLength: 12 },
+    ),
+    fc.boolean(),
+  )
+  .map(([flight, staysWithOne]) => {
+    const walletId = flight[0]?.walletId ?? 0n;
+    return staysWithOne ? flight.map((operation) => ({ ...operation, walletId })) : flight;
+  });
+
+const onWallets = (flight: Operation[], ids: bigint[]) =>
+  flight.map((operation) => ({
+    ...operation,
+    walletId: ids[Number(operation.walletId)] as bigint,
+  }));
+
+/** The SQLSTATE that a call fails with. */
+const failure = (call: Promise<unknown>) => call.then(() => 'none', errorCode);
+
+/** Each line sends a new flight, the last one again, an older one, or one through no slot. */
+const scripts = fc.array(
+  fc.record({
+    step: fc.constantFrom('new', 'new', 'new', 'again', 'late', 'nowhere'),
+    flight: flights,
+  }),
+  { minLength: 1, maxLength: 12 },
+);
+
+async function storedWallets(ids: bigint[]): Promise<Map<bigint, Wallet>> {
+  const rows = await sql<({ id: bigint } & Wallet)[]>`
+    select id, amount as balance, version from wallets where id = any (${array(ids)}::bigint[])`;
+  return new Map(rows.map(({ id, balance, version }) => [id, { balance, version }]));
+}
+
+describe('a single caller', () => {
+  test('is answered, stored and journaled as the model says, whatever it repeats', async () => {
+    const property = fc.asyncProperty(scripts, async (script) => {
+      const ids = freshIds(WALLETS);
+      const slot = await openSlot();
+      const wallets = new Map<bigint, Wallet>();
+      let last: Flown = { flight: [], answers: [] };
+      for (const { step, flight: numbered } of script) {
+        const flight = onWallets(numbered, ids);
+        if (step === 'new') {
+          last = { flight, answers: expectedAnswers(wallets, flight) };
+          expect(await slot.fly(flight)).toEqual(last.answers);
+        } else if (step === 'again' && slot.sequence > 0) {
+          expect(await slot.send(slot.sequence, last.flight)).toEqual(last.answers);
+        } else if (step === 'late') {
+          expect(await failure(slot.send(slot.sequence - 1, flight))).toBe('WS002');
+        } else if (step === 'nowhere') {
+          expect(await failure(new TestSlot(sql).fly(flight))).toBe('WS001');
+        }
+      }
+      expect(await storedWallets(ids)).toEqual(wallets);
+      expect(await auditFaults(sql, ids)).toEqual([]);
+    });
+    await fc.assert(property, { numRuns: 100 });
+  });
+
+  test('may withdraw first and deposit then on a new wallet in one flight', async () => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    const notFound = { kind: 'wallet_not_found' as const, balance: undefined, version: undefined };
+    const flight = [withdraw(id, 1n), deposit(id, 5n), withdraw(id, 2n)];
+    expect(await slot.fly(flight)).toEqual([notFound, ok(5n, 1n), ok(3n, 2n)]);
+    const mixed = [withdraw(other, 1n), deposit(id, 1n), deposit(other, 5n), withdraw(other, 5n)];
+    const answers = [notFound, ok(4n, 3n), ok(5n, 1n), ok(0n, 2n)];
+    expect(await slot.fly(mixed)).toEqual(answers);
+    expect(await auditFaults(sql, [id, other])).toEqual([]);
+  });
+
+  test.each([
+    ['alone', false],
+    ['beside another wallet', true],
+  ])('reaches 2^63-1 and 0 and no further, %s', async (_, withOther) => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    const beside = (flight: Operation[]) => (withOther ? [...flight, deposit(other, 1n)] : flight);
+    const fly = async (...flight: Operation[]) =>
+      (await slot.fly(beside(flight))).slice(0, flight.length);
+    const limit = { kind: 'balance_limit' as const, version: undefined };
+    const funds = { kind: 'insufficient_funds' as const, version: undefined };
+    const [full, nearly] = [INTEGER_MAX, INTEGER_MAX - 1n];
+    expect(await fly(deposit(id, nearly))).toEqual([ok(nearly, 1n)]);
+    expect(await fly(deposit(id, 2n))).toEqual([{ ...limit, balance: nearly }]);
+    expect(await fly(deposit(id, 1n), deposit(id, 1n), deposit(id, full))).toEqual([
+      ok(full, 2n),
+      { ...limit, balance: full },
+      { ...limit, balance: full },
+    ]);
+    expect(await fly(withdraw(id, full), withdraw(id, 1n), deposit(id, full))).toEqual([
+      ok(0n, 3n),
+      { ...funds, balance: 0n },
+      ok(full, 4n),
+    ]);
+    expect(await fly(withdraw(id, nearly), withdraw(id, 2n))).toEqual([
+      ok(1n, 5n),
+      { ...funds, balance: 1n },
+    ]);
+    expect(await auditFaults(sql, [id])).toEqual([]);
+  });
+
+  test('that is refused leaves no wallet behind', async () => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    await slot.fly([withdraw(id, 1n)]);
+    await slot.fly([withdraw(id, 1n), withdraw(other, 1n)]);
+    expect(await failure(slot.send(1, [deposit(id, 1n), deposit(other, 1n)]))).toBe('WS002');
+    expect(await failure(slot.fly([deposit(id, 1n), deposit(other, 0n)]))).toBe('P0001');
+    expect(await sql`select id from wallets where id in (${id}, ${other})`).toHaveLength(0);
+    expect(await sql`select id from wallets where version = 0`).toHaveLength(0);
+  });
+});
+
+describe('many callers', () => {
+  /** What each caller sends, one after the other; each flight as some copies at once. */
+  const crowds = fc.array(
+    fc.array(fc.record({ flight: flights, copies: fc.constantFrom(1, 1, 2, 3) }), {
+      minLength: 1,
+      maxLength: 8,
+    }),
+    { minLength: 2, maxLength: 6 },
+  );
+
+  test('are each answered in a way that the journal explains', async () => {
+    const property = fc.asyncProperty(crowds, async (crowd) => {
+      const ids = freshIds(WALLETS);
+      const flown = await Promise.all(
+        crowd.map(async (lines) => {
+          const slot = await openSlot();
+          const all: Flown[] = [];
+          for (const { flight: numbered, copies } of lines) {
+            const flight = onWallets(numbered, ids);
+            all.push({ flight, answers: await slot.fly(flight, copies) });
+          }
+          return all;
+        }),
+      );
+      expect(flownFaults(flown.flat(), await readJournals(sql, ids))).toEqual([]);
+      expect(await auditFaults(sql, ids)).toEqual([]);
+    });
+    await fc.assert(property, { numRuns: 40 });
+  });
+
+  test.each([
+    ['alone', 1],
+    ['and to two others', 3],
+  ])('send fifty first deposits to one new wallet %s, each twice', async (_, width) => {
+    for (let round = 0; round < 8; round += 1) {
+      const ids = freshIds(width);
+      const slots = await Promise.all(Array.from({ length: 50 }, () => openSlot()));
+      const flown = await Promise.all(
+        slots.map(async (slot, at): Promise<Flown> => {
+          // Each names the wallets in another order.
+          const order = ids.map((_id, place) => ids[(place + at) % width] as bigint);
+          const flight = order.map((id) => deposit(id, BigInt(at + 1)));
+          return { flight, answers: await slot.fly(flight, 2) };
+        }),
+      );
+      const journals = await readJournals(sql, ids);
+      expect(flownFaults(flown, journals)).toEqual([]);
+      expect([...journals.values()].map((rows) => rows.at(-1)?.balance)).toEqual(
+        ids.map(() => 1275n),
+      );
+      expect(await auditFaults(sql, ids)).toEqual([]);
+    }
+  });
+});
+
+describe('under the locks', () => {
+  let own: Sql;
+  let flyer: Sql;
+  beforeAll(async () => {
+    const database = await emptyDatabase();
+    own = connect(database, { max: 3, name: 'wallet-test-locks' });
+    await migrate(own, sqlFolder);
+    flyer = connect(database, { max: 1, name: 'wallet-test-flyer' });
+    // Left to itself, this connection goes through the rows in the order in which they lie.
+    const off = ['indexscan', 'indexonlyscan', 'bitmapscan'].map((name) => `enable_${name} = off`);
+    await flyer.unsafe(['enable_seqscan = on', ...off].map((set) => `set ${set}`).join(';'));
+  });
+  afterAll(() => Promise.all([own.end({ timeout: 1 }), flyer.end({ timeout: 1 })]));
+
+  const freeWallets = async (from: bigint) => {
+    const rows = await own<{ id: bigint }[]>`
+      select id from wallets where id >= ${from} order by id for update skip locked`;
+    return rows.map(({ id }) => id);
+  };
+  const isBlocked = async () => {
+    const waiting = await own`
+      select pid from pg_stat_activity
+      where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`;
+    return waiting.length > 0;
+  };
+
+  test('wallets are taken in the order of their ids, wherever their rows lie', async () => {
+    const ids = freshIds(3);
+    const [low = 0n, middle = 0n, high = 0n] = ids;
+    const slot = await openSlot(flyer);
+    for (const id of ids.toReversed()) await slot.fly([deposit(id, 1n)]);
+    expect(await freeWallets(low)).toEqual(ids);
+    let flight: Promise<unknown> = Promise.resolve();
+    await own.begin(async (holder) => {
+      await holder`select from wallets where id = ${middle} for update`;
+      flight = slot.fly([high, middle, low].map((id) => withdraw(id, 1n)));
+      await until(isBlocked, 'the flight to wait');
+      expect(await freeWallets(low)).toEqual([high]);
+    });
+    await flight;
+    expect(await auditFaults(own, ids)).toEqual([]);
+  });
+
+  /** Changes what was read under the locks before it is written back, as only a bug could. */
+  const tampers = {
+    'the balance shrinks': (id: bigint) => `
+      create function tamper() returns trigger language plpgsql as $$
+      begin update wallets set amount = 1 where id = ${id}; return null; end $$;
+      create trigger tamper after insert on operations for each row
+        when (new.wallet_id = ${id}) execute function tamper()`,
+    'the row cannot be written': (id: bigint) => `
+      create function tamper() returns trigger language plpgsql as $$
+      begin return null; end $$;
+      create trigger tamper before update on wallets for each row
+        when (old.id = ${id} and new.version > 1) execute function tamper()`,
+  };
+
+  test.each([
+    ['the balance shrinks', 'alone', 'withdraw', withdraw],
+    ['the balance shrinks', 'beside another wallet', 'withdraw', withdraw],
+    ['the row cannot be written', 'alone', 'withdraw', withdraw],
+    ['the row cannot be written', 'beside another wallet', 'withdraw', withdraw],
+    ['the row cannot be written', 'alone', 'deposit', deposit],
+    ['the row cannot be written', 'beside another wallet', 'deposit', deposit],
+  ] as const)('a flight is undone when %s: %s, %s', async (how, where, _, change) => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot(own);
+    await slot.fly([deposit(id, 100n), deposit(other, 100n)]);
+    await own.unsafe(tampers[how](id));
+    const flight = where === 'alone' ? [change(id, 50n)] : [change(other, 1n), change(id, 50n)];
+    const error = await slot.fly(flight).catch((thrown: Error) => thrown);
+    await own.unsafe('drop function tamper cascade');
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/^Bug: \d wallets changed, but/),
+    });
+    const stored = await own`select amount, version from wallets where id in (${id}, ${other})`;
+    expect([...stored]).toEqual([1, 2].map(() => ({ amount: 100n, version: 1n })));
+    expect(await auditFaults(own, [id, other])).toEqual([]);
+  });
+});
