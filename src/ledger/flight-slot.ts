@@ -56,7 +56,7 @@ export class FlightSlot {
     return undefined;
   }
 
-  /** Sends a flight through a slot that is ready; the answers are in the order of its operations. */
+  /** Sends a flight through a ready slot; the answers are in the order of its operations. */
   async send(ticket: Ticket, flight: Operation[]): Promise<Attempt<OperationOutcome[]>> {
     const attempt = await this.#line.attempt((sql) => applyOperations(sql, ticket, flight));
     if (attempt.kind !== 'final' || errorCode(attempt.error) !== NO_SUCH_SLOT) return attempt;

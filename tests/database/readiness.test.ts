@@ -168,6 +168,22 @@ describe('what waiting does not help', () => {
   });
 });
 
+test('a service goes to the server of its configuration, whatever PG* variables say', async () => {
+  const database = await emptyDatabase();
+  const elsewhere = {
+    PGHOST: '127.0.0.1',
+    PGPORT: '1',
+    PGUSER: 'x',
+    PGDATABASE: 'x',
+    PGSSL: 'true',
+  };
+  const variables = { ...elsewhere, PGTARGETSESSIONATTRS: 'standby', DB_START_TIMEOUT_MS: '3000' };
+  const service = await (await startService({ database, variables })).listening();
+  expect((await service.request('/readyz')).status).toBe(200);
+  const tables = client(database)`select 1 from pg_tables where tablename = 'wallets'`;
+  expect(await tables).toHaveLength(1);
+});
+
 test('a server is reached by its IPv6 address, and no other one is', async () => {
   const { address } = await testDatabase();
   const port = freePort();

@@ -64,7 +64,7 @@ onLinux('under load', () => {
     expect(callers.count('cut')).toBeGreaterThan(0);
   });
 
-  test('a kill -9 of the supervisor, and a new start, lose connections and nothing else', async () => {
+  test('a kill -9 of the supervisor and a new start lose connections, nothing else', async () => {
     const callers = await underLoad(service, async () => {
       service.signal('SIGKILL');
       await start(service);

@@ -160,7 +160,7 @@ describe('several applications on one database', () => {
     await fc.assert(property, { numRuns: 30 });
   });
 
-  test('show every operation that was answered before a read began, through any of them', async () => {
+  test('show every operation answered before a read began, through any of them', async () => {
     const walletId = freshWalletId();
     let answered = 0n;
     let reading = true;

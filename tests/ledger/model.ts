@@ -1,6 +1,6 @@
 /**
  * What a ledger is, in the fewest words: the pure model that the real one is compared with.
- * Invariant: no clock, no input or output, no PostgreSQL; a refusal leaves the wallets as they were.
+ * Invariant: no clock, no I/O, no PostgreSQL; a refusal leaves the wallets as they were.
  */
 import { INTEGER_MAX, type Operation } from '../../src/ledger/ledger.ts';
 

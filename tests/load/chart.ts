@@ -46,7 +46,8 @@ const text = (x: number, y: number, content: string, className = '') =>
   `<text x="${x}" y="${y}" class="${className}">${escapeXml(content)}</text>`;
 
 const rectangle = (x: number, y: number, width: number, className: string) =>
-  `<rect x="${x}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="2" class="${className}"/>`;
+  `<rect x="${x}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="2" ` +
+  `class="${className}"/>`;
 
 /** @returns the SVG's text. */
 export function drawChart({ workloads, machine, rounds }: BenchResults): string {
