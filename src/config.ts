@@ -36,6 +36,9 @@ export class ConfigError extends StartError {
   }
 }
 
+// The one PG* variable that no option of postgres.js overrules; it would refuse the right server.
+delete process.env.PGTARGETSESSIONATTRS;
+
 export const projectRoot = resolve(import.meta.dir, '..');
 
 /** Beyond ten minutes a time limit is surely a mistake in the unit. */

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,6 +27,9 @@ export interface Cluster {
 
 /** The superuser and the database that the embedded server has. */
 export const EMBEDDED_NAME = 'wallet';
+
+/** How the name of a cluster begins that is being made. */
+const UNFINISHED = 'cluster.unfinished';
 
 /** A unix socket's path may have 107 bytes on Linux and 103 on macOS. */
 const SOCKET_PATH_MAX_BYTES = 103;
@@ -65,14 +68,21 @@ async function findHome(dataDirectory: string): Promise<string> {
 }
 
 async function makeCluster(home: string, directory: string, binaries: Binaries): Promise<void> {
-  const unfinished = join(home, 'cluster.unfinished');
-  await rm(unfinished, { recursive: true, force: true });
+  await removeUnfinished(home);
+  const unfinished = join(home, `${UNFINISHED}.${randomUUID()}`);
   await giveToNamedUser(home);
   const settings = ['--auth=trust', '--encoding=UTF8', '--locale=C', '--no-instructions'];
   await run(asNamedUser(binaries.initdb, '-D', unfinished, '-U', EMBEDDED_NAME, ...settings));
   await createDatabase(unfinished, binaries.postgres);
   await giveToServer(home);
   await rename(unfinished, directory);
+}
+
+/** A process of a maker that was killed may still write there, so the name is not used again. */
+async function removeUnfinished(home: string): Promise<void> {
+  const names = (await readdir(home)).filter((name) => name.startsWith(UNFINISHED));
+  const removals = names.map((name) => rm(join(home, name), { recursive: true, force: true }));
+  await Promise.allSettled(removals);
 }
 
 /** In single-user mode, which reads statements from its standard input and needs no server. */

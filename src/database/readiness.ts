@@ -10,6 +10,9 @@ import { classify, errorCode } from './failure.ts';
 
 const RETRY_MS = 250;
 
+/** After this long another attempt is made; one that is answered late still answers the next. */
+const ATTEMPT_MS = 500;
+
 /** Attempts that may fail in silence: the embedded server answers the third. */
 const SILENT_ATTEMPTS = 4;
 
@@ -40,7 +43,8 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
   const deadline = Date.now() + timeoutMs;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await answerBefore(deadline, sql`select 1`.execute());
+      const attemptMs = Math.min(ATTEMPT_MS, deadline - Date.now());
+      await answerWithin(attemptMs, sql`select 1`.execute(), signal);
       return;
     } catch (error) {
       const reason = (error as Error).message || errorCode(error);
@@ -56,8 +60,8 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
 }
 
 /** A server that accepts connections and drops them leaves the query waiting for ever. */
-function answerBefore(deadline: number, answer: Promise<unknown>): Promise<unknown> {
-  const late = sleep(deadline - Date.now(), undefined, { ref: false });
+function answerWithin(ms: number, answer: Promise<unknown>, signal: AbortSignal) {
+  const late = sleep(ms, undefined, { ref: false, signal });
   return Promise.race([answer, late.then(() => Promise.reject(new Error('no answer')))]);
 }
 
