@@ -67,7 +67,8 @@ onLinux('under load', () => {
   test('a kill -9 of the supervisor and a new start lose connections, nothing else', async () => {
     const callers = await underLoad(service, async () => {
       service.signal('SIGKILL');
-      await start(service);
+      const { port, dataDirectory } = service;
+      await start({ port, dataDirectory });
     });
     await expectTrue(callers, await databaseOf(service), ['failed']);
     expect(callers.count('cut')).toBeGreaterThan(0);

@@ -38,6 +38,7 @@ export class DatabaseProxy {
   readonly #listener: Server;
   readonly #pairs = new Set<Pair>();
   #trap: { moment: Moment; spring: () => void } | undefined;
+  #onForwarded = () => {};
   #isFrozen = false;
   #isDown = false;
 
@@ -52,6 +53,17 @@ export class DatabaseProxy {
   cutAll(moment: Moment): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#trap = { moment, spring: resolve };
+    return promise;
+  }
+
+  /** Freezes behind the next flight: the server has it, and its answer stays there. */
+  freezeBehindFlight(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onForwarded = () => {
+      this.#onForwarded = () => {};
+      this.freeze();
+      resolve();
+    };
     return promise;
   }
 
@@ -97,11 +109,11 @@ export class DatabaseProxy {
 
   #toServer(pair: Pair, bytes: Buffer): void {
     pair.isFlight ||= bytes.includes(FLIGHT);
-    if (pair.isFlight && bytes[0] === BIND) {
-      pair.isInTheAir = true;
-      if (this.#springs('before')) return;
-    }
+    const takesOff = pair.isFlight && bytes[0] === BIND;
+    if (takesOff && this.#springs('before')) return;
     pair.server.write(bytes);
+    pair.isInTheAir ||= takesOff;
+    if (takesOff) this.#onForwarded();
   }
 
   #toClient(pair: Pair, bytes: Buffer): void {

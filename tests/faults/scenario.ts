@@ -18,14 +18,8 @@ export const SCENARIO_TIMEOUT_MS = 60_000 + 4000 * FAULT_SECONDS;
 
 const CALLERS = 16;
 
-/** Load before the first fault and after the last. */
+/** Load before the first fault, between two, and after the last. */
 const LOAD_MS = 300;
-
-/**
- * Between two faults. What dies before it is 5 s old is started again only after a pause that
- * grows, and a long run is to see many quick recoveries.
- */
-const CALM_MS = FAULT_SECONDS > 5 ? 5500 : LOAD_MS;
 
 /** Lets faults happen for FAULT_SECONDS, at least once, and stops the callers. */
 export async function underLoad(
@@ -37,10 +31,9 @@ export async function underLoad(
   try {
     await sleep(LOAD_MS);
     for (let round = 0; round === 0 || Date.now() < end; round += 1) {
-      if (round > 0) await sleep(CALM_MS);
       await fault(round, callers);
+      await sleep(LOAD_MS);
     }
-    await sleep(LOAD_MS);
   } finally {
     await callers.stop();
   }
@@ -59,6 +52,5 @@ export async function expectTrue(
   await sql.end({ timeout: 1 });
   expect([history, books.faults]).toEqual([[], []]);
   expect(callers.count('ok')).toBeGreaterThan(CALLERS);
-  if (process.env.FAULT_REPORT) console.log(callers.counts());
   for (const kind of never) expect([kind, callers.count(kind)]).toEqual([kind, 0]);
 }

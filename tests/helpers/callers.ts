@@ -69,7 +69,7 @@ interface CallersOptions {
   count: number;
 }
 
-/** Use `startCallers`. */
+/** They call from the moment they are made until they are stopped. */
 export class Callers {
   readonly posts: Post[] = [];
   readonly reads: Read[] = [];
@@ -96,15 +96,6 @@ export class Callers {
   count(...kinds: CallAnswer['kind'][]): number {
     return [...this.posts, ...this.reads].filter(({ answer }) => kinds.includes(answer.kind))
       .length;
-  }
-
-  counts() {
-    return Object.fromEntries(
-      [...Map.groupBy(this.posts, ({ answer }) => answer.kind)].map(([kind, all]) => [
-        kind,
-        all.length,
-      ]),
-    );
   }
 
   async #call(url = ''): Promise<void> {

@@ -2,7 +2,7 @@
  * The SQL function that moves the money, called directly on several connections, against the pure
  * model: alone, in concurrence, with copies and late copies of flights, and with its rows tampered.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import { connect, type Sql } from '../../src/database/connection.ts';
 import { errorCode } from '../../src/database/failure.ts';
@@ -13,6 +13,8 @@ import { array, auditFaults, readJournals } from '../helpers/journal.ts';
 import { until } from '../helpers/service.ts';
 import { expectedAnswers, type Flown, flownFaults, TestSlot } from './flights.ts';
 import type { Wallet } from './model.ts';
+
+setDefaultTimeout(30_000);
 
 const CONNECTIONS = 10;
 

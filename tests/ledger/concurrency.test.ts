@@ -2,7 +2,7 @@
  * The ledger over HTTP with many callers at once: through one application, through several that
  * share a database as the workers of a service do, and beyond what it is allowed to queue.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import fc from 'fast-check';
 import type { Sql } from '../../src/database/connection.ts';
 import type { Operation } from '../../src/ledger/ledger.ts';
@@ -13,6 +13,8 @@ import { type CallAnswer, historyFaults, type Post, type Read } from '../helpers
 import { HttpClient } from '../helpers/http-client.ts';
 import { auditFaults, readJournals } from '../helpers/journal.ts';
 import { until } from '../helpers/service.ts';
+
+setDefaultTimeout(30_000);
 
 const APPS = 3;
 

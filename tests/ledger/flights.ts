@@ -5,8 +5,7 @@
  */
 import type { Sql } from '../../src/database/connection.ts';
 import type { Operation } from '../../src/ledger/ledger.ts';
-import type { JournalRow } from '../helpers/journal.ts';
-import { array } from '../helpers/journal.ts';
+import { array, type JournalRow } from '../helpers/journal.ts';
 import { apply, type Outcome, type Wallet } from './model.ts';
 
 /** What apply_operations returns for one operation. */
