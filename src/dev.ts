@@ -14,10 +14,10 @@ import type { Supervision } from './supervisor.ts';
 const WATCHED = ['src', 'sql', 'package.json'];
 
 /** Looking is cheap, and unlike notifications it works on every kind of mounted volume. */
-const LOOK_MS = 200;
+const LOOK_MS = 100;
 
 /** A half-sent request must not hold up what was saved. */
-const QUICK = { DRAIN_MS: '500' };
+const QUICK = { DRAIN_MS: '100' };
 
 /** Runs until `stop`; resolves when all it started has ended. */
 export async function develop({ config, environment, logger, stop, force }: Supervision) {
