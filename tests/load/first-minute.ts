@@ -39,7 +39,7 @@ export async function measureFirstMinute(
   const database = await stage.database(`new_${wallets}`);
   const base = await startService(stage, { database });
   const traffic = depositsTo(FIRST_FRESH_WALLET, wallets);
-  const partSeconds = seconds / PARTS;
+  const partSeconds = Math.max(1, Math.round(seconds / PARTS));
   const parts: number[] = [];
   const others: Record<string, number> = {};
   while (parts.length < PARTS) {

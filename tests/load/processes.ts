@@ -1,7 +1,7 @@
 /**
- * The processes below this one and the memory that each has for itself.
- * Invariant: shared buffers do not count, nor do program files: only resident anonymous memory,
- * which is what a leak fills. Linux only.
+ * The processes below this one: the memory that each has for itself, and the time that others took.
+ * Invariant: shared buffers do not count as memory, nor do program files: only what is resident and
+ * anonymous, which is what a leak fills. Linux only; elsewhere there is nothing to see.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -12,25 +12,64 @@ export interface ProcessMemory {
   mebibytes: number;
 }
 
-/** All descendants of this process that belong to the service. */
-export function sampleMemory(): ProcessMemory[] {
-  const parents = new Map<number, number>();
-  const samples: ProcessMemory[] = [];
-  for (const name of readdirSync('/proc')) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    const status = readProc(pid, 'status');
-    const role = roleOf(readProc(pid, 'cmdline'));
-    parents.set(pid, field(status, 'PPid'));
-    if (role) samples.push({ pid, role, mebibytes: field(status, 'RssAnon') / 1024 });
-  }
+/** Processor time in ticks since each began. */
+interface Ticks {
+  /** Of this process, what it has waited for, and all that is running below it. */
+  own: number;
+  busy: number;
+  total: number;
+}
+
+/** The processes below this one, this one included. */
+function descendants(): { pid: number; status: string }[] {
+  const all = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid))
+    .map((pid) => ({ pid, status: readProc(pid, 'status') }));
+  const parents = new Map(all.map(({ pid, status }) => [pid, field(status, 'PPid')]));
   const isOurs = (pid: number | undefined): boolean =>
     pid === process.pid || (pid !== undefined && pid > 1 && isOurs(parents.get(pid)));
-  return samples.filter(({ pid }) => pid !== process.pid && isOurs(pid));
+  return all.filter(({ pid }) => isOurs(pid));
+}
+
+/** What each process of the service holds. */
+export function sampleMemory(): ProcessMemory[] {
+  return descendants().flatMap(({ pid, status }) => {
+    const role = roleOf(readProc(pid, 'cmdline'));
+    return role ? [{ pid, role, mebibytes: field(status, 'RssAnon') / 1024 }] : [];
+  });
+}
+
+function ticks(): Ticks {
+  const own = descendants().map(({ pid }) => {
+    const fields = readProc(pid, 'stat').split(') ')[1]?.split(' ') ?? [];
+    const [user, system, waitedUser, waitedSystem] = fields.slice(11, 15).map(Number);
+    const waited = pid === process.pid ? (waitedUser ?? 0) + (waitedSystem ?? 0) : 0;
+    return (user ?? 0) + (system ?? 0) + waited;
+  });
+  const times = (/^cpu +(.*)/.exec(readProc('', 'stat'))?.[1] ?? '').split(' ').map(Number);
+  const total = times.slice(0, 8).reduce((sum, time) => sum + time, 0);
+  const [, , , idle = 0, waiting = 0] = times;
+  return { own: own.reduce((sum, time) => sum + time, 0), busy: total - idle - waiting, total };
+}
+
+/**
+ * Starts to watch the processors.
+ * @returns a function that says which share of them programs other than ours have taken since, so
+ *   that a run on a machine that was busy with something else is not taken for a result.
+ */
+export function watchOthers(): () => number {
+  if (process.platform !== 'linux') return () => 0;
+  const before = ticks();
+  return () => {
+    const after = ticks();
+    const others = after.busy - before.busy - (after.own - before.own);
+    return Math.max(0, others / (after.total - before.total));
+  };
 }
 
 /** A process may end between the look and the reading. */
-function readProc(pid: number, file: string): string {
+function readProc(pid: number | '', file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {

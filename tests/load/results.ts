@@ -23,6 +23,9 @@ export interface BenchResults {
 
 const print = (line = '') => process.stdout.write(`${line}\n`);
 
+/** Beyond this the figures say more about the other programs. */
+const OTHERS_SHARE_MAX = 0.05;
+
 const yesNo = (isReached: boolean) => (isReached ? 'reached' : 'NOT REACHED');
 
 /** The head of the report. */
@@ -36,10 +39,14 @@ export function printMachine({ machine, commit }: Pick<BenchResults, 'machine' |
 }
 
 /** One workload: a line for each contender, then for each ratio, then what was wrong. */
-export function printWorkload({ title, connections, standings, ratios, faults }: WorkloadResult) {
+export function printWorkload(result: WorkloadResult): void {
+  const { title, connections, standings, ratios, othersShare, faults } = result;
   print(`\n${title}${title.includes('connections') ? '' : `, ${connections} connections`}`);
   for (const standing of standings) print(`  ${describeStanding(standing)}`);
   for (const ratio of ratios) print(`  ${describeRatio(ratio)}`);
+  if (othersShare > OTHERS_SHARE_MAX) {
+    print(`  other programs took ${percent(othersShare)} of the processors: measure again`);
+  }
   for (const fault of faults) print(`  WRONG: ${fault}`);
 }
 

@@ -4,6 +4,7 @@
  */
 import { CONTENDERS, type Contender, type ContenderName } from './contenders.ts';
 import type { LoadResult } from './load-generator.ts';
+import { watchOthers } from './processes.ts';
 import { median, round } from './statistics.ts';
 import { type Totals, totals } from './wallets.ts';
 import type { Target, Workload } from './workloads.ts';
@@ -40,6 +41,8 @@ export interface WorkloadResult {
   connections: number;
   standings: Standing[];
   ratios: Ratio[];
+  /** Share of the processors that other programs took meanwhile. */
+  othersShare: number;
   /** What was answered wrongly or does not add up; must be empty. */
   faults: string[];
 }
@@ -61,6 +64,7 @@ export async function measure(
   for (const name of names) contenders.push(await best(field[name], workload));
   const results = new Map(contenders.map((one) => [one, [] as LoadResult[]]));
   const faults: string[] = [];
+  const othersShare = watchOthers();
   for (let turn = 1; turn <= rounds; turn += 1) {
     for (const contender of contenders) {
       const before = await totalsOf(contender);
@@ -73,7 +77,11 @@ export async function measure(
     }
   }
   const standings = contenders.map((one) => standing(one, results.get(one) ?? []));
-  return { id, title, connections, standings, ratios: ratios(standings, targets), faults };
+  return {
+    ...{ id, title, connections, standings, faults },
+    ratios: ratios(standings, targets),
+    othersShare: round(othersShare()),
+  };
 }
 
 /** Warms every variant up; the fastest goes on. */

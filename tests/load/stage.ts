@@ -88,7 +88,7 @@ async function runCommand(command: string[], seconds: number, signal: AbortSigna
   const child = Bun.spawn(command, {
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
-    timeout: seconds * 1000 + COMMAND_MARGIN_MS,
+    timeout: Math.round(seconds * 1000) + COMMAND_MARGIN_MS,
     killSignal: 'SIGKILL',
   });
   const [code, output, complaint] = await Promise.all([
