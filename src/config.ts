@@ -92,7 +92,7 @@ export function readConfig(environment: Environment = process.env): Config {
     server: readServer(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
-    flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 2, min: 1, max: 16 }),
+    flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 1, min: 1, max: 16 }),
     batchMax: settings.integer('BATCH_MAX', { fallback: 500, min: 1, max: 10_000 }),
     startTimeoutMs: settings.integer('DB_START_TIMEOUT_MS', time(60_000)),
     requestTimeoutMs: settings.integer('REQUEST_TIMEOUT_MS', {

@@ -37,7 +37,7 @@ test('an empty environment is a service of its own on this machine only', () => 
     workers: Math.min(availableParallelism(), 8),
     attemptTimeoutMs: 3000,
     batchMax: 500,
-    flightSlots: 2,
+    flightSlots: 1,
     startTimeoutMs: 60_000,
     requestTimeoutMs: 10_000,
     queueMax: 10_000,

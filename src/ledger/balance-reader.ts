@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connection.ts';
 import type { Line } from '../database/line.ts';
-import { answerLateCalls, type Call } from './batcher.ts';
+import { answerLateCalls, type Call } from './call.ts';
 import type { BalanceOutcome, NotApplied } from './ledger.ts';
 
 const RETRY_MS = 100;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../database/failure.ts';
 import type { Failed } from '../database/line.ts';
 import type { Logger } from '../log.ts';
-import { answerLateCalls, type Call } from './batcher.ts';
+import { answerLateCalls, type Call } from './call.ts';
 import type { FlightSlot, Ticket } from './flight-slot.ts';
 import type { NotApplied, Operation, OperationOutcome, OutcomeUnknown } from './ledger.ts';
 
