@@ -52,7 +52,7 @@ export class Batcher<Question, Answer> {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    let seen = this.#waiting.length;
+    let seen = 0;
     const look = () => {
       const count = this.#waiting.length;
       if (count > seen && count < this.#limits.batchMax) {
