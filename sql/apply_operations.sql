@@ -1,12 +1,19 @@
 -- Applies one flight: any number of operations on any wallets, in the order given, all in the
 -- caller's transaction. The only place that changes money.
 --
--- amounts are signed: 42 deposits, -42 withdraws. For each operation, at its place, it returns
+-- amounts are signed: 42 deposits, -42 withdraws. The others may be null, or null for an operation:
+--   keys           the same wallet and key again is answered as it was at first, if the amount is
+--                  the same, and changes nothing
+--   if_match       '*' if the wallet must exist, else an array of versions such as '{3,5}', of
+--                  which it must be at one
+--   if_none_match  the contrary
+-- For each operation, at its place, it returns
 --   balances  the wallet's balance right after it, or, if it was refused, at that moment;
 --             null if there is no such wallet
 --   versions  the wallet's version that the operation made; null if it was refused
---   refusals  null, or insufficient_funds, wallet_not_found, balance_limit;
---             null as a whole if nothing was refused
+--   refusals  null, or insufficient_funds, wallet_not_found, balance_limit, precondition_failed,
+--             key_reused; null as a whole if nothing was refused
+--   replays   true if it is the answer to an earlier use of the key; null as a whole if none is
 --
 --   insert into flight_slots (slot) values ('3f1e0c7a-0000-4000-8000-000000000001');
 --   select * from apply_operations(
@@ -18,17 +25,22 @@
 --
 -- Safe under concurrency: the slot's lock makes copies of one flight wait for each other, and the
 -- wallets' locks, taken in id order, serialize all flights that share a wallet. What is read under
--- those locks stays true until the commit.
+-- those locks stays true until the commit. Only a wallet that does not exist has no lock: if two
+-- flights record one key of it at once, the later fails with 23505, changes nothing, and can be
+-- sent again.
 create or replace function apply_operations(
   first_wallet bigint, flight_slot uuid, flight_sequence bigint,
   wallet_ids bigint[], amounts bigint[],
-  out balances bigint[], out versions bigint[], out refusals text[]
+  keys text[] default null, if_match text[] default null, if_none_match text[] default null,
+  out balances bigint[], out versions bigint[], out refusals text[], out replays boolean[]
 )
 language plpgsql volatile as $$
 declare
   balance_max  constant bigint := 9223372036854775807;
   last_flight  bigint;
   one_wallet   boolean;
+  -- Whether no operation has a key or a condition.
+  plain        boolean;
   applied_at   timestamptz;
   -- The wallets of this flight in id order: as they were locked, and as the fold leaves them.
   ids          bigint[];
@@ -44,6 +56,16 @@ declare
   change       bigint;
   refusal      text;
   i            integer := 0;
+  -- Of each operation with a key: the place at which this flight first uses it, and at that
+  -- place what the key is known to be answered; no amount before its first use.
+  firsts         bigint[];
+  known_amounts  bigint[];
+  known_balances bigint[];
+  known_versions bigint[];
+  known_refusals text[];
+  first_use    bigint;
+  -- Whether an operation is the first use of its key.
+  fresh        boolean[];
   net          bigint;
   -- Wallets that the fold changed, and those that were written.
   changed      bigint := 0;
@@ -59,7 +81,8 @@ begin
     raise 'flight % was followed by % already', flight_sequence, last_flight
       using errcode = 'WS002';
   elsif last_flight = flight_sequence then
-    select slot.balances, slot.versions, slot.refusals into balances, versions, refusals
+    select slot.balances, slot.versions, slot.refusals, slot.replays
+    into balances, versions, refusals, replays
     from flight_slots as slot where slot.slot = flight_slot;
     return;
   end if;
@@ -71,7 +94,8 @@ begin
   -- An operation that flies alone, as all do at low load, has no neighbours to be folded with: the
   -- atomic upsert or the guarded decrement is all it takes. If the guard holds it back, the long
   -- way finds out why.
-  if cardinality(amounts) = 1 then
+  plain := keys is null and if_match is null and if_none_match is null;
+  if plain and cardinality(amounts) = 1 then
     change := amounts[1];
     if change > 0 then
       insert into wallets as w (id, amount, version, changed_at)
@@ -102,6 +126,7 @@ begin
           balances = apply_operations.balances,
           versions = apply_operations.versions,
           refusals = null,
+          replays = null,
           used_at = now()
       where slot.slot = flight_slot;
       return;
@@ -111,7 +136,8 @@ begin
   -- 2. The wallets, locked in id order, so that flights never wait for each other in a circle.
   -- What does not exist cannot be locked, and two first deposits at once would both count from
   -- zero: so each wallet with a deposit is first given a row at version 0, before any lock is
-  -- taken. It always gets that deposit too, because from zero no amount can pass the limit.
+  -- taken. From zero no amount can pass the limit, so only a key or a condition can keep that
+  -- deposit from it; then the row goes again before the end.
   one_wallet := first_wallet = all (wallet_ids);
   if one_wallet then
     loop
@@ -125,6 +151,8 @@ begin
     ids := wallet_ids[:1];
     here := first_wallet;
     place := 1;
+    here_amount := coalesce(here_amount, 0);
+    here_version := coalesce(here_version, 0);
     old_amounts[1] := here_amount;
     old_versions[1] := here_version;
   else
@@ -145,8 +173,23 @@ begin
     new_versions := old_versions;
   end if;
 
-  -- 3. The fold, in the order given. Plain variables hold the wallet at hand, because they cost
-  -- a fraction of array elements; the next wallet swaps them.
+  -- 3. What the keys are known to be answered.
+  if keys is not null then
+    select array_agg(case when o.key is not null then o.first end order by o.place),
+      array_agg(case k.type when 'DEPOSIT' then k.amount else -k.amount end order by o.place),
+      array_agg(k.balance order by o.place), array_agg(k.version order by o.place),
+      array_agg(k.refusal order by o.place)
+    into firsts, known_amounts, known_balances, known_versions, known_refusals
+    from (
+      select u.*, min(u.place) over (partition by u.wallet_id, u.key) as first
+      from unnest(wallet_ids, keys) with ordinality as u (wallet_id, key, place)
+    ) as o
+    left join idempotency_keys as k on k.wallet_id = o.wallet_id and k.key = o.key;
+    fresh := array_fill(false, array[cardinality(amounts)]);
+  end if;
+
+  -- 4. The fold, in the order given: key, then condition, then ledger. Plain variables hold the
+  -- wallet at hand, because they cost a fraction of array elements; the next wallet swaps them.
   balances := amounts;
   versions := amounts;
   foreach change in array amounts loop
@@ -158,25 +201,48 @@ begin
       end if;
       here := wallet_ids[i];
       place := array_position(ids, here);
-      here_amount := new_amounts[place];
-      here_version := new_versions[place];
+      here_amount := coalesce(new_amounts[place], 0);
+      here_version := coalesce(new_versions[place], 0);
     end if;
-    refusal := case
-      when here_version is null or here_version = 0 and change < 0 then 'wallet_not_found'
-      when here_amount < -change then 'insufficient_funds'
-      when change > balance_max - here_amount then 'balance_limit'
-    end;
-    if refusal is null then
-      if here_version = old_versions[place] then
-        changed := changed + 1;
-      end if;
-      here_amount := here_amount + change;
-      here_version := here_version + 1;
-      versions[i] := here_version;
-      balances[i] := here_amount;
+    first_use := firsts[i];
+    if known_amounts[first_use] = change then
+      balances[i] := known_balances[first_use];
+      versions[i] := known_versions[first_use];
+      refusal := known_refusals[first_use];
+      replays := coalesce(replays, array_fill(false, array[cardinality(amounts)]));
+      replays[i] := true;
     else
-      balances[i] := case when here_version > 0 then here_amount end;
-      versions[i] := null;
+      refusal := case
+        when known_amounts[first_use] is not null then 'key_reused'
+        when (case if_match[i] when '*' then here_version > 0
+          else here_version = any (if_match[i]::bigint[]) end) is false then 'precondition_failed'
+        when case if_none_match[i] when '*' then here_version > 0
+          else here_version = any (if_none_match[i]::bigint[]) end then 'precondition_failed'
+        when here_version = 0 and change < 0 then 'wallet_not_found'
+        when here_amount < -change then 'insufficient_funds'
+        when change > balance_max - here_amount then 'balance_limit'
+      end;
+      if refusal is null then
+        if here_version = old_versions[place] then
+          changed := changed + 1;
+        end if;
+        here_amount := here_amount + change;
+        here_version := here_version + 1;
+        versions[i] := here_version;
+        balances[i] := here_amount;
+      else
+        balances[i] := case when here_version > 0 then here_amount end;
+        versions[i] := null;
+      end if;
+      if first_use = i and refusal is distinct from 'key_reused' then
+        known_amounts[i] := change;
+        known_balances[i] := balances[i];
+        known_versions[i] := versions[i];
+        known_refusals[i] := refusal;
+        fresh[i] := true;
+      end if;
+    end if;
+    if refusal is not null then
       refusals := coalesce(refusals, array_fill(null::text, array[cardinality(amounts)]));
       refusals[i] := refusal;
     end if;
@@ -186,18 +252,34 @@ begin
     new_versions[place] := here_version;
   end if;
 
-  -- 4. The journal.
-  insert into operations (wallet_id, version, type, amount, balance, created_at)
+  -- 5. The journal, and the new keys beside it.
+  insert into operations
+    (wallet_id, version, type, amount, balance, created_at, idempotency_key)
   select o.wallet_id, o.version,
     case when o.amount > 0 then operation_type 'DEPOSIT' else 'WITHDRAW' end,
-    abs(o.amount), o.balance, applied_at
+    abs(o.amount), o.balance, applied_at, o.key
   from (
     select unnest(wallet_ids) as wallet_id, unnest(versions) as version,
-      unnest(amounts) as amount, unnest(balances) as balance
+      unnest(amounts) as amount, unnest(balances) as balance,
+      unnest(keys) as key, unnest(replays) as replay
   ) as o
-  where o.version is not null;
+  where o.version is not null and o.replay is not true;
 
-  -- 5. The wallets, each once: what grew by the atomic upsert, what shrank by the guarded
+  if keys is not null then
+    insert into idempotency_keys
+      (wallet_id, key, type, amount, balance, version, refusal, created_at)
+    select o.wallet_id, o.key,
+      case when o.amount > 0 then operation_type 'DEPOSIT' else 'WITHDRAW' end,
+      abs(o.amount), o.balance, o.version, o.refusal, coalesce(applied_at, clock_timestamp())
+    from (
+      select unnest(wallet_ids) as wallet_id, unnest(keys) as key, unnest(amounts) as amount,
+        unnest(balances) as balance, unnest(versions) as version, unnest(refusals) as refusal,
+        unnest(fresh) as fresh
+    ) as o
+    where o.fresh order by o.wallet_id, o.key;
+  end if;
+
+  -- 6. The wallets, each once: what grew by the atomic upsert, what shrank by the guarded
   -- decrement. Under the locks each must hit its row; anything else undoes the flight.
   if not one_wallet then
     insert into wallets as w (id, amount, version, changed_at)
@@ -241,13 +323,17 @@ begin
   if grown + shrunk <> changed then
     raise 'Bug: % wallets changed, but % were written', changed, grown + shrunk;
   end if;
+  if not plain then
+    delete from wallets as w where w.id = any (ids) and w.version = 0;
+  end if;
 
-  -- 6. The answers, kept with the slot.
+  -- 7. The answers, kept with the slot.
   update flight_slots as slot
   set sequence = flight_sequence,
       balances = apply_operations.balances,
       versions = apply_operations.versions,
       refusals = apply_operations.refusals,
+      replays = apply_operations.replays,
       used_at = now()
   where slot.slot = flight_slot;
 end

@@ -26,9 +26,9 @@ const ANY_HOST = { standardHostname: false };
 export function buildApp({ ledger, readiness, logger, options }: AppParts) {
   const app = new Elysia({ strictPath: true, normalize: false, handler: ANY_HOST })
     .onError(({ code, error, request }) => {
-      if (code === 'NOT_FOUND') return refuse({ kind: 'unknown_path' });
+      if (code === 'NOT_FOUND') return refuse(request, { kind: 'unknown_path' });
       logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
-      return refuse({ kind: 'internal_error' });
+      return refuse(request, { kind: 'internal_error' });
     })
     .use(walletRoutes(ledger, options))
     .use(probeRoutes(readiness))

@@ -25,6 +25,10 @@ export interface Config {
   requestTimeoutMs: number;
   attemptTimeoutMs: number;
   queueMax: number;
+  /** Whether an operation without an Idempotency-Key is refused. */
+  isKeyRequired: boolean;
+  /** How long a key's answer is kept. */
+  keyTtlHours: number;
   drainMs: number;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
@@ -49,6 +53,8 @@ const WORKERS_DEFAULT_MAX = 8;
 
 /** Bun drops a connection that is silent for 255 s, and ours must answer before. */
 const REQUEST_TIMEOUT_MAX_MS = 200_000;
+
+const BOOLEANS = ['true', 'false'] as const;
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -102,6 +108,12 @@ export function readConfig(environment: Environment = process.env): Config {
     }),
     attemptTimeoutMs: settings.integer('ATTEMPT_TIMEOUT_MS', time(3000)),
     queueMax: settings.integer('QUEUE_MAX', { fallback: 10_000, min: 1, max: 1_000_000 }),
+    isKeyRequired: settings.oneOf('IDEMPOTENCY_KEY_REQUIRED', BOOLEANS, 'false') === 'true',
+    keyTtlHours: settings.integer('IDEMPOTENCY_KEY_TTL_HOURS', {
+      fallback: 24,
+      min: 24,
+      max: 8760,
+    }),
     drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
     logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
@@ -109,7 +121,7 @@ export function readConfig(environment: Environment = process.env): Config {
   return config;
 }
 
-/** Connections that all workers together may open: flights, balances and the probe of each. */
+/** Connections that all workers together may open: flights, balances, journal, probe of each. */
 export function workerConnections({ workers, flightSlots }: Config): number {
-  return workers * (flightSlots + 2);
+  return workers * (flightSlots + 3);
 }

@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { type Config, projectRoot, workerConnections } from './config.ts';
 import { connect } from './database/connection.ts';
 import type { EmbeddedDatabase } from './database/embedded.ts';
+import { Line } from './database/line.ts';
 import { migrate } from './database/migrations.ts';
 import { checkServer, waitUntilAnswers } from './database/readiness.ts';
 import { removeStaleSlots } from './ledger/flight-slot.ts';
+import { pruneKeys } from './ledger/key-pruner.ts';
 import type { Logger } from './log.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
@@ -70,12 +72,17 @@ async function runWorkers(server: ServerAddress, supervision: Supervision): Prom
   const workers = new WorkerKeeper({ ...environment, ...databaseVariables(server) }, logger);
   force.addEventListener('abort', () => workers.kill());
   const ready = workers.start(count);
+  const line = new Line(server, {
+    name: 'wallet-pruner',
+    attemptTimeoutMs: config.attemptTimeoutMs,
+  });
+  const pruning = pruneKeys(line, config.keyTtlHours, logger, stop);
   const stopped = new Promise((resolve) => stop.addEventListener('abort', resolve));
   await Promise.race([ready, stopped]);
   if (!stop.aborted) announce(config, count, logger);
   await stopped;
   logger.info('stopping');
-  await workers.stop(config.drainMs);
+  await Promise.all([workers.stop(config.drainMs), pruning.then(() => line.close())]);
 }
 
 function announce({ address, server }: Config, workers: number, logger: Logger): void {

@@ -41,6 +41,8 @@ test('an empty environment is a service of its own on this machine only', () => 
     startTimeoutMs: 60_000,
     requestTimeoutMs: 10_000,
     queueMax: 10_000,
+    isKeyRequired: false,
+    keyTtlHours: 24,
     drainMs: 10_000,
     logLevel: 'info',
   });
@@ -55,6 +57,7 @@ describe('a number', () => {
     ['DB_START_TIMEOUT_MS', 100, 600_000, 'startTimeoutMs'],
     ['REQUEST_TIMEOUT_MS', 100, 200_000, 'requestTimeoutMs'],
     ['QUEUE_MAX', 1, 1_000_000, 'queueMax'],
+    ['IDEMPOTENCY_KEY_TTL_HOURS', 24, 8760, 'keyTtlHours'],
     ['DRAIN_MS', 0, 600_000, 'drainMs'],
   ] as const;
 

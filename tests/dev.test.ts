@@ -75,8 +75,8 @@ describe('bun run dev', () => {
     const id = freshWalletId();
     const restore = await save(
       'sql/apply_operations.sql',
-      'balances[i] := here_amount;',
-      'balances[i] := 7;',
+      'balances := array[here_amount];',
+      'balances := array[7];',
     );
     const deposited = async () => {
       const { text } = await service.deposit(id, 100n).catch(() => ({ text: '' }));

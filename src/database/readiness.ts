@@ -84,7 +84,7 @@ export async function checkServer(sql: Sql, connections: number): Promise<void> 
   const needed = connections + SPARE_CONNECTIONS;
   if (needed <= server.available) return;
   throw new StartError(
-    `WORKERS x (FLIGHT_SLOTS + 2) + ${SPARE_CONNECTIONS} is ${needed} connections, but ` +
+    `WORKERS x (FLIGHT_SLOTS + 3) + ${SPARE_CONNECTIONS} is ${needed} connections, but ` +
       `the server admits ${server.available}: lower WORKERS or FLIGHT_SLOTS, or raise ` +
       'max_connections',
   );

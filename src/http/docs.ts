@@ -45,7 +45,7 @@ export function docsRoutes() {
       .use(swagger({ path: '/swagger', specPath: '/swagger/json', documentation }))
       // After the plugin, whose own page at this path loads its scripts from another host.
       .get('/swagger', () => new Response(Bun.file(page)), hidden)
-      .get('/swagger/:asset', ({ params }) => serveAsset(params.asset), hidden)
+      .get('/swagger/:asset', ({ request, params }) => serveAsset(request, params.asset), hidden)
       .get(
         '/',
         () => new Response(null, { status: 302, headers: { location: '/swagger' } }),
@@ -54,9 +54,9 @@ export function docsRoutes() {
   );
 }
 
-function serveAsset(name: string): Response {
+function serveAsset(request: Request, name: string): Response {
   const path = Object.hasOwn(assets, name) ? assets[name] : undefined;
-  if (path === undefined) return refuse({ kind: 'unknown_path' });
+  if (path === undefined) return refuse(request, { kind: 'unknown_path' });
   return new Response(Bun.file(path), {
     headers: { 'cache-control': `public, max-age=${DAY_SECONDS}` },
   });

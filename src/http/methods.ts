@@ -15,6 +15,7 @@ const METHODS: Record<string, 'GET' | 'POST'> = {
   '/swagger/:asset': 'GET',
   '/api/v1/wallets': 'POST',
   '/api/v1/wallets/:id': 'GET',
+  '/api/v1/wallets/:id/operations': 'GET',
 };
 
 const hidden = { detail: { hide: true } };
@@ -24,7 +25,11 @@ export function answerOtherMethods<App extends AnyElysia>(app: App): App {
   for (const [path, method] of Object.entries(METHODS)) {
     const allow = method === 'GET' ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS';
     app.options(path, () => new Response(null, { status: 204, headers: { allow } }), hidden);
-    app.all(path, () => refuse({ kind: 'method_not_allowed' }, { allow }), hidden);
+    app.all(
+      path,
+      ({ request }) => refuse(request, { kind: 'method_not_allowed' }, { allow }),
+      hidden,
+    );
   }
   return app;
 }

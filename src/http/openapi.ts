@@ -1,60 +1,28 @@
 /**
  * Describes each operation for the OpenAPI document, out of the same schemas and the same registry
- * that the code runs on. Invariant: every status a route can answer is named, with an example of
- * each refusal.
+ * that the code runs on. Invariant: every parameter and header that a route understands is named.
  */
-import { type TSchema, Type } from 'typebox';
-import { type RefusalEntry, type RefusalKind, refusals } from './refusals.ts';
-import { OperationBody, Wallet, WalletPath } from './schema.ts';
+import { INTEGER_MAX } from '../ledger/ledger.ts';
+import { ETAG, json, REPLAYED_HEADER, responses } from './openapi-answers.ts';
+import {
+  at,
+  before,
+  idempotencyKey,
+  ifMatch,
+  ifNoneMatch,
+  ifNoneMatchOfOperation,
+  limit,
+  version,
+  walletId,
+} from './openapi-parameters.ts';
+import { OperationBody, OperationsPage, Wallet } from './schema.ts';
 
-const Success = Type.Object({
-  success: Type.Boolean({ enum: [true] }),
-  message: Type.String({ enum: [''] }),
-  data: Wallet,
-});
-
-const Failure = Type.Object({
-  success: Type.Boolean({ enum: [false] }),
-  message: Type.String({ description: 'what was wrong, or what happened' }),
-  data: Type.Unsafe<null>({ type: 'object', nullable: true, enum: [null] }),
-});
-
-const REASON_OF_EXAMPLE: Partial<Record<RefusalKind, string>> = {
-  invalid_request: 'amount: must be an integer from 1 to 9223372036854775807',
+const DATABASE_REASONS = {
   not_applied: 'the database is away',
   outcome_unknown: 'the database did not answer in time',
 };
 
-const json = (schema: TSchema, examples: Record<string, { value: unknown }>) => ({
-  'application/json': { schema, examples },
-});
-
-/** The answers of a route: 200 with a wallet, and its refusals gathered by status. */
-function responses(kinds: RefusalKind[], reasons = REASON_OF_EXAMPLE) {
-  const byStatus = Map.groupBy(kinds, (kind) => refusals[kind].status);
-  const refused = [...byStatus].map(([status, group]) => {
-    const examples = group.map((kind) => {
-      const message = refusals[kind].message + (reasons[kind] ?? '');
-      return [kind, { value: { success: false, message, data: null } }] as const;
-    });
-    const { retryAfter }: RefusalEntry = refusals[group[0] as RefusalKind];
-    return [
-      status,
-      {
-        description: group.map((kind) => kind.replaceAll('_', ' ')).join('; '),
-        ...(retryAfter === undefined ? {} : { headers: RETRY_AFTER }),
-        content: json(Failure, Object.fromEntries(examples)),
-      },
-    ] as const;
-  });
-  const wallet = { value: { success: true, message: '', data: { id: 1, amount: 42 } } };
-  const ok = { description: 'the wallet and its balance', content: json(Success, { wallet }) };
-  return { 200: ok, ...Object.fromEntries(refused) };
-}
-
-const RETRY_AFTER = {
-  'Retry-After': { description: 'seconds to wait', schema: { type: 'integer' as const } },
-};
+const integerFault = (name: string) => `${name}: must be an integer from 1 to ${INTEGER_MAX}`;
 
 const operation = (operationType: string, amount: number) => ({
   value: { walletID: 1, operationType, amount },
@@ -68,6 +36,7 @@ export const operationDocs = {
     'A deposit makes the wallet if it does not exist; a withdrawal never takes it below zero. ' +
     'The answer comes after the commit and holds the balance right after this operation. ' +
     'Unknown properties are ignored; of a repeated one the last counts.',
+  parameters: [idempotencyKey, ifMatch, ifNoneMatchOfOperation],
   requestBody: {
     required: true,
     content: json(OperationBody, {
@@ -75,20 +44,42 @@ export const operationDocs = {
       withdrawal: operation('WITHDRAW', 42),
     }),
   },
-  responses: responses([
-    'body_too_large',
-    'unsupported_media_type',
-    'body_too_slow',
-    'body_not_json',
-    'body_not_object',
-    'invalid_request',
-    'insufficient_funds',
-    'wallet_not_found',
-    'balance_limit',
-    'not_applied',
-    'outcome_unknown',
-    'internal_error',
-  ]),
+  responses: responses(
+    {
+      description: 'the wallet and its balance',
+      data: Wallet,
+      example: { id: 1, amount: 42 },
+      headers: { ...ETAG, ...REPLAYED_HEADER },
+    },
+    [
+      'body_too_large',
+      'unsupported_media_type',
+      'body_too_slow',
+      'invalid_header',
+      'body_not_json',
+      'body_not_object',
+      'invalid_request',
+      'key_reused',
+      'precondition_failed',
+      'insufficient_funds',
+      'wallet_not_found',
+      'balance_limit',
+      'not_applied',
+      'outcome_unknown',
+      'internal_error',
+    ],
+    {
+      ...DATABASE_REASONS,
+      invalid_header: 'If-Match: must be * or a list of entity tags such as "3", "5"',
+      invalid_request: integerFault('amount'),
+    },
+  ),
+};
+
+const ofRead = {
+  ...DATABASE_REASONS,
+  invalid_header: 'If-None-Match: must be * or a list of entity tags such as "3", "5"',
+  invalid_request: integerFault('id'),
 };
 
 export const balanceDocs = {
@@ -96,17 +87,54 @@ export const balanceDocs = {
   tags: ['wallets'],
   summary: 'Read a balance',
   description: 'Sees every operation that was answered before this request was sent.',
-  parameters: [
+  parameters: [walletId, version, at, ifNoneMatch],
+  responses: responses(
     {
-      in: 'path' as const,
-      name: 'id',
-      required: true,
-      description: `The wallet's id: ${WalletPath.properties.id.description}.`,
-      schema: WalletPath.properties.id,
+      description: 'the wallet and its balance',
+      data: Wallet,
+      example: { id: 1, amount: 42 },
+      isConditional: true,
     },
-  ],
-  responses: responses(['invalid_request', 'no_wallet', 'not_applied', 'internal_error'], {
-    invalid_request: 'id: must be an integer from 1 to 9223372036854775807',
-    not_applied: 'the database is away',
-  }),
+    [
+      'invalid_header',
+      'invalid_request',
+      'no_wallet',
+      'no_version',
+      'not_applied',
+      'internal_error',
+    ],
+    ofRead,
+  ),
+};
+
+export const pageDocs = {
+  operationId: 'listOperations',
+  tags: ['wallets'],
+  summary: 'Read the history',
+  description:
+    'The operations that were applied to the wallet, newest first. `next` is the value of ' +
+    '`before` for the page behind, or null on the last one.',
+  parameters: [walletId, limit, before, ifNoneMatch],
+  responses: responses(
+    {
+      description: 'a page of operations',
+      data: OperationsPage,
+      example: {
+        operations: [
+          {
+            version: 1,
+            operationType: 'DEPOSIT',
+            amount: 42,
+            balance: 42,
+            createdAt: '2026-01-31T23:59:59.123456Z',
+            idempotencyKey: '8e03978e-40d5-43dd-bc93-6894a57f9324',
+          },
+        ],
+        next: null,
+      },
+      isConditional: true,
+    },
+    ['invalid_header', 'invalid_request', 'no_wallet', 'not_applied', 'internal_error'],
+    ofRead,
+  ),
 };

@@ -18,10 +18,10 @@ export interface Readiness {
 export function probeRoutes(readiness: Readiness) {
   return new Elysia({ detail: { hide: true } })
     .get('/livez', () => succeed('null'))
-    .get('/readyz', async () => {
-      if (readiness.isDraining()) return refuse({ kind: 'not_ready', reason: 'draining' });
+    .get('/readyz', async ({ request }) => {
+      if (readiness.isDraining()) return refuse(request, { kind: 'not_ready', reason: 'draining' });
       if (await inTime(readiness.answers())) return succeed('null');
-      return refuse({ kind: 'not_ready', reason: 'the database does not answer' });
+      return refuse(request, { kind: 'not_ready', reason: 'the database does not answer' });
     });
 }
 

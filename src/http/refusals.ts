@@ -22,15 +22,19 @@ export const refusals = {
     message: 'Content-Type: must be application/json',
   },
   body_too_slow: { status: 408, message: 'body: did not arrive in time' },
+  invalid_header: { status: 400, message: '' },
   body_not_json: { status: 400, message: 'body: must be JSON' },
   body_not_object: { status: 400, message: 'body: must be a JSON object' },
   invalid_request: { status: 400, message: '' },
   not_applied: { status: 503, message: 'not applied: ', retryAfter: 1 },
   outcome_unknown: { status: 503, message: 'outcome unknown: ', retryAfter: 1 },
+  key_reused: { status: 422, message: 'idempotency key was used with another request' },
+  precondition_failed: { status: 412, message: 'precondition failed' },
   insufficient_funds: { status: 400, message: 'insufficient funds' },
   wallet_not_found: { status: 400, message: 'wallet not found' },
   balance_limit: { status: 400, message: 'balance limit exceeded' },
   no_wallet: { status: 404, message: 'wallet not found' },
+  no_version: { status: 404, message: 'version not found' },
   not_ready: { status: 503, message: 'not ready: ', retryAfter: 1 },
   internal_error: { status: 500, message: 'internal error' },
 } as const satisfies Record<string, RefusalEntry>;
@@ -41,4 +45,15 @@ export interface Refusal {
   kind: RefusalKind;
   /** Completes the registry's message. */
   reason?: string;
+  /** What is wrong with each property of the body. */
+  faults?: PropertyFault[];
+  /** The wallet's balance, and how much more a withdrawal asked for. */
+  balance?: bigint;
+  shortfall?: bigint;
+}
+
+export interface PropertyFault {
+  property: string;
+  /** Completes "<property>: ". */
+  fault: string;
 }

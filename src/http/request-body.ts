@@ -13,15 +13,13 @@ export const BODY_HARD_STOP_BYTES = 1_048_576;
 
 const JSON_TYPE = /^application\/json\s*(;|$)/i;
 
-export type Body = { value: object } | { refusal: Refusal };
+const refused = (kind: Refusal['kind']): { refusal: Refusal } => ({ refusal: { kind } });
 
-const refused = (kind: Refusal['kind']): Body => ({ refusal: { kind } });
-
-/**
- * The JSON object in a request's body, or the first reason to refuse it: size, content type,
- * time, JSON, object.
- */
-export async function readJsonObject(request: Request, timeoutMs: number): Promise<Body> {
+/** The body of a request, or the first reason to refuse it: size, content type, time. */
+export async function receiveJson(
+  request: Request,
+  timeoutMs: number,
+): Promise<Uint8Array | { refusal: Refusal }> {
   const announced = request.headers.get('content-length');
   if (announced !== null && Number(announced) > BODY_MAX_BYTES) return refused('body_too_large');
   if (!JSON_TYPE.test(request.headers.get('content-type') ?? '')) {
@@ -33,7 +31,7 @@ export async function readJsonObject(request: Request, timeoutMs: number): Promi
   if (bytes === 'too large') return refused('body_too_large');
   if (bytes === 'too slow') return refused('body_too_slow');
   if (bytes === 'cut off') return refused('body_not_json');
-  return parseObject(bytes);
+  return bytes;
 }
 
 type Bytes = Uint8Array | 'too large' | 'too slow' | 'cut off';
@@ -65,7 +63,8 @@ async function readChunks(request: Request): Promise<Bytes> {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-function parseObject(bytes: Uint8Array): Body {
+/** The JSON object in a body, or why there is none. */
+export function parseJsonObject(bytes: Uint8Array): { value: object } | { refusal: Refusal } {
   try {
     const value = parseExactJson(utf8.decode(bytes));
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -6,32 +6,33 @@
 import { Kind, type Static, type TSchema, Type, TypeRegistry } from 'typebox';
 import { TypeCompiler } from 'typebox/compiler';
 import { INTEGER_MAX, OPERATION_TYPES } from '../ledger/ledger.ts';
-
-TypeRegistry.Set(
-  'ExactInteger',
-  (_schema, value) => typeof value === 'bigint' && value >= 1n && value <= INTEGER_MAX,
-);
+import type { PropertyFault, Refusal } from './refusals.ts';
 
 TypeRegistry.Set<{ enum: readonly unknown[] }>('Choice', (schema, value) =>
   schema.enum.includes(value),
 );
 
 /** Prints its digits in JSON, where a number would round them. */
-const exactMaximum = (JSON as unknown as { rawJSON(text: string): number }).rawJSON(
-  String(INTEGER_MAX),
-);
+const exact = (value: bigint) =>
+  (JSON as unknown as { rawJSON(text: string): number }).rawJSON(String(value));
 
-/** A bigint from 1 to 2^63-1; in JSON an integer literal without fraction or exponent. */
-const ExactInteger = (example: number) =>
-  Type.Unsafe<bigint>({
-    [Kind]: 'ExactInteger',
+/** A bigint from 1 to a maximum; in JSON an integer literal without fraction or exponent. */
+const ExactInteger = (example: number, greatest = INTEGER_MAX) => {
+  const kind = `IntegerUpTo${greatest}`;
+  TypeRegistry.Set(
+    kind,
+    (_schema, value) => typeof value === 'bigint' && value >= 1n && value <= greatest,
+  );
+  return Type.Unsafe<bigint>({
+    [Kind]: kind,
     type: 'integer',
     format: 'int64',
     minimum: 1,
-    maximum: exactMaximum,
-    description: `an integer from 1 to ${INTEGER_MAX}`,
+    maximum: exact(greatest),
+    description: `an integer from 1 to ${greatest}`,
     example,
   });
+};
 
 /** One of a few words, case-sensitive. */
 const Choice = <Word extends string>(words: readonly Word[]) =>
@@ -53,20 +54,75 @@ export const OperationBody = Type.Object({
 /** The path of GET /api/v1/wallets/{id}. */
 export const WalletPath = Type.Object({ id: ExactInteger(1) });
 
-/** A balance as it is answered. */
-export const Wallet = Type.Object({
-  id: ExactInteger(1),
-  amount: Type.Unsafe<bigint>({
+/** From 0; only answered, never checked. */
+const Balance = (description: string) =>
+  Type.Unsafe<bigint>({
     type: 'integer',
     format: 'int64',
     minimum: 0,
-    maximum: exactMaximum,
-    description: 'the balance, in the smallest unit of the currency',
+    maximum: exact(INTEGER_MAX),
+    description,
     example: 42,
+  });
+
+/** A balance as it is answered. */
+export const Wallet = Type.Object({
+  id: ExactInteger(1),
+  amount: Balance('the balance, in the smallest unit of the currency'),
+});
+
+/** A page of a wallet's history as it is answered. */
+export const OperationsPage = Type.Object({
+  operations: Type.Array(
+    Type.Object({
+      version: ExactInteger(1),
+      operationType: Choice(OPERATION_TYPES),
+      amount: ExactInteger(42),
+      balance: Balance('the balance right after this operation'),
+      createdAt: Type.String({ format: 'date-time' }),
+      idempotencyKey: Type.Optional(Type.String()),
+    }),
+  ),
+  next: Type.Unsafe<bigint | null>({
+    type: 'integer',
+    format: 'int64',
+    nullable: true,
+    minimum: 2,
+    maximum: exact(INTEGER_MAX),
+    description: 'the `before` of the page behind; null on the last page',
   }),
 });
 
-export type Decoded<Value> = { value: Value } | { faults: string };
+/** A refusal as problem details (RFC 9457). */
+export const Problem = Type.Object({
+  type: Type.String({ description: 'a reference that is stable for this kind of refusal' }),
+  title: Type.String(),
+  status: Type.Integer({ minimum: 400, maximum: 599 }),
+  detail: Type.String({ description: 'what the envelope has as its message' }),
+  balance: Type.Optional(Balance('of the wallet, where a withdrawal asked for more')),
+  shortfall: Type.Optional(ExactInteger(1)),
+  errors: Type.Optional(
+    Type.Array(
+      Type.Object({
+        pointer: Type.String({ description: 'the JSON Pointer of a property of the body' }),
+        detail: Type.String(),
+      }),
+    ),
+  ),
+});
+
+export const PAGE_LIMIT_MAX = 1000n;
+
+/** The query of GET /api/v1/wallets/{id}/operations. */
+export const PageQuery = Type.Object({
+  limit: ExactInteger(50, PAGE_LIMIT_MAX),
+  before: ExactInteger(100),
+});
+
+/** The query of GET /api/v1/wallets/{id}. */
+export const VersionQuery = Type.Object({ version: ExactInteger(1) });
+
+export type Decoded<Value> = { value: Value } | { refusal: Refusal };
 
 /**
  * A decoder for an object schema. Unknown properties are ignored.
@@ -74,16 +130,23 @@ export type Decoded<Value> = { value: Value } | { faults: string };
  *   joined by `; `.
  */
 export function decoder<Schema extends ReturnType<typeof Type.Object>>(schema: Schema) {
-  const properties = Object.entries<TSchema>(schema.properties).map(([name, property]) => ({
-    name,
-    fault: `${name}: must be ${property.description}`,
-    check: TypeCompiler.Compile(property),
+  const properties = Object.entries<TSchema>(schema.properties).map(([property, type]) => ({
+    property,
+    fault: `must be ${type.description}`,
+    check: TypeCompiler.Compile(type),
   }));
   return (value: object): Decoded<Static<Schema>> => {
-    const faults = properties.filter(({ name, check }) => {
-      return !check.Check((value as Record<string, unknown>)[name]);
+    const faults = properties.filter(({ property, check }) => {
+      return !check.Check((value as Record<string, unknown>)[property]);
     });
     if (faults.length === 0) return { value: value as Static<Schema> };
-    return { faults: faults.map(({ fault }) => fault).join('; ') };
+    return { refusal: invalid(faults) };
   };
+}
+
+/** The refusal of a request for all that is wrong with it. */
+export function invalid(all: PropertyFault[]): Refusal {
+  const faults = all.map(({ property, fault }) => ({ property, fault }));
+  const reason = faults.map(({ property, fault }) => `${property}: ${fault}`).join('; ');
+  return { kind: 'invalid_request', reason, faults };
 }

@@ -7,21 +7,11 @@ import type { Sql } from '../database/connection.ts';
 import { errorCode } from '../database/failure.ts';
 import { type Attempt, type Failed, Line, type LineOptions } from '../database/line.ts';
 import type { ServerAddress } from '../server-address.ts';
-import type { Operation, OperationOutcome } from './ledger.ts';
-
-export interface Ticket {
-  slot: string;
-  sequence: number;
-}
+import { applyOperations, type Ticket } from './apply-operations.ts';
+import type { Decision, Operation } from './ledger.ts';
 
 /** What apply_operations raises when the slot's row is gone; nothing was applied. */
 const NO_SUCH_SLOT = 'WS001';
-
-/** PostgreSQL's array texts, one element for each operation. */
-interface AnswerRow {
-  balances: string;
-  refusals: string | null;
-}
 
 /** A row in flight_slots, and the connection that serves it. */
 export class FlightSlot {
@@ -57,7 +47,7 @@ export class FlightSlot {
   }
 
   /** Sends a flight through a ready slot; the answers are in the order of its operations. */
-  async send(ticket: Ticket, flight: Operation[]): Promise<Attempt<OperationOutcome[]>> {
+  async send(ticket: Ticket, flight: Operation[]): Promise<Attempt<Decision[]>> {
     const attempt = await this.#line.attempt((sql) => applyOperations(sql, ticket, flight));
     if (attempt.kind !== 'final' || errorCode(attempt.error) !== NO_SUCH_SLOT) return attempt;
     // Somebody took the row for that of a dead process: go on under a new name.
@@ -81,43 +71,4 @@ export class FlightSlot {
  */
 export async function removeStaleSlots(sql: Sql): Promise<void> {
   await sql`delete from flight_slots where used_at < now() - interval '1 day'`;
-}
-
-async function applyOperations(sql: Sql, { slot, sequence }: Ticket, flight: Operation[]) {
-  const [row] = await sql<AnswerRow[]>`
-    select balances, refusals from apply_operations(
-      ${flight[0]?.walletId ?? null}, ${slot}, ${sequence}, ${walletIds(flight)}, ${amounts(flight)}
-    )`;
-  if (!row) throw new Error('Bug: apply_operations returned no row');
-  return outcomes(row, flight.length);
-}
-
-const walletIds = (flight: Operation[]) => `{${flight.map(({ walletId }) => walletId).join()}}`;
-
-/** Signed, as apply_operations takes them. */
-const amounts = (flight: Operation[]) =>
-  `{${flight.map(({ type, amount }) => (type === 'DEPOSIT' ? amount : -amount)).join()}}`;
-
-const elements = (array: string) => array.slice(1, -1).split(',');
-
-function outcomes({ balances, refusals }: AnswerRow, count: number): OperationOutcome[] {
-  const after = elements(balances);
-  const refused = refusals === null ? [] : elements(refusals);
-  if (after.length !== count)
-    throw new Error(`Bug: ${after.length} answers for ${count} operations`);
-  return after.map((balance, at) => {
-    const refusal = refused[at] ?? 'NULL';
-    return refusal === 'NULL' ? { kind: 'ok', balance: BigInt(balance) } : refusalOf(refusal);
-  });
-}
-
-function refusalOf(word: string): OperationOutcome {
-  switch (word) {
-    case 'insufficient_funds':
-    case 'wallet_not_found':
-    case 'balance_limit':
-      return { kind: word };
-    default:
-      throw new Error(`Bug: apply_operations refused with "${word}"`);
-  }
 }

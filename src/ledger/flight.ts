@@ -8,8 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { errorCode } from '../database/failure.ts';
 import type { Failed } from '../database/line.ts';
 import type { Logger } from '../log.ts';
+import type { Ticket } from './apply-operations.ts';
 import { answerLateCalls, type Call } from './call.ts';
-import type { FlightSlot, Ticket } from './flight-slot.ts';
+import type { FlightSlot } from './flight-slot.ts';
 import type { NotApplied, Operation, OperationOutcome, OutcomeUnknown } from './ledger.ts';
 
 type OperationCall = Call<Operation, OperationOutcome>;

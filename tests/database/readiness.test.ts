@@ -209,7 +209,7 @@ test('more connections than the server admits are an error that names what to ch
   const error: unknown = await checkServer(sql, admitted - 2).catch((thrown) => thrown);
   expect(error).toBeInstanceOf(StartError);
   expect((error as Error).message).toBe(
-    `WORKERS x (FLIGHT_SLOTS + 2) + 3 is ${admitted + 1} connections, but the server admits ` +
+    `WORKERS x (FLIGHT_SLOTS + 3) + 3 is ${admitted + 1} connections, but the server admits ` +
       `${admitted}: lower WORKERS or FLIGHT_SLOTS, or raise max_connections`,
   );
 });

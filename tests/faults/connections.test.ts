@@ -169,7 +169,7 @@ test('a burst of many batches is answered in time, not one batch after the other
     logger,
   );
   const deposit = () => ledger.apply({ walletId, type: 'DEPOSIT', amount: 1n });
-  expect(await deposit()).toEqual({ kind: 'ok', balance: 1n });
+  expect(await deposit()).toEqual({ kind: 'ok', balance: 1n, version: 1n });
   // The burst meets an idle slot.
   await sleep(10);
   proxy.freeze();

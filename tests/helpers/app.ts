@@ -15,6 +15,7 @@ export interface AppOptions extends Partial<LedgerOptions> {
   /** Instead of a ledger on the database: for failures that a database does not make. */
   ledger?: Ledger;
   logger?: Logger;
+  isKeyRequired?: boolean;
 }
 
 export interface Answer {
@@ -48,7 +49,7 @@ const LEDGER_DEFAULTS: LedgerOptions = {
 export const WALLETS = '/api/v1/wallets';
 
 export async function startApp(options: AppOptions = {}): Promise<TestApp> {
-  const { requestTimeoutMs = 10_000, logger = silentLogger } = options;
+  const { requestTimeoutMs = 10_000, isKeyRequired = false, logger = silentLogger } = options;
   const address = options.database ?? (await testDatabase()).address;
   const probe = new Probe(address);
   const ledger = new GroupCommitLedger(address, { ...LEDGER_DEFAULTS, ...options }, logger);
@@ -56,7 +57,7 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     ledger: options.ledger ?? ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
-    options: { requestTimeoutMs },
+    options: { requestTimeoutMs, isKeyRequired },
   });
   const server = serve(app.fetch, {
     address: { host: '127.0.0.1', port: 0 },

@@ -63,11 +63,15 @@ const failingLedger: Ledger = {
     if (walletId === 1n) return { kind: 'not_applied', reason: 'R' };
     throw new Error('for the log only');
   },
-  async balance(walletId): Promise<NotApplied> {
-    if (walletId === 1n) return { kind: 'not_applied', reason: 'R' };
-    throw new Error('for the log only');
-  },
+  balance: fail,
+  balanceAt: fail,
+  operations: fail,
 };
+
+async function fail(walletId: bigint): Promise<NotApplied> {
+  if (walletId === 1n) return { kind: 'not_applied', reason: 'R' };
+  throw new Error('for the log only');
+}
 
 const [poor, full] = [freshWalletId(), freshWalletId()];
 let [app, failing] = [] as unknown as [TestApp, TestApp];

@@ -11,8 +11,13 @@ import {
   type OperationOutcome,
 } from '../../src/ledger/ledger.ts';
 
+interface Row {
+  amount: bigint;
+  version: bigint;
+}
+
 /** One statement for each operation; the pool's size bounds how many are on their way. */
-export class ClassicalLedger implements Ledger {
+export class ClassicalLedger implements Pick<Ledger, 'apply' | 'balance'> {
   readonly #sql: Sql;
 
   constructor(sql: Sql) {
@@ -24,30 +29,34 @@ export class ClassicalLedger implements Ledger {
   }
 
   async balance(walletId: bigint): Promise<BalanceOutcome> {
-    const [row] = await this.#sql<{ amount: bigint }[]>`
-      select amount from wallets where id = ${walletId}`;
-    return row ? { kind: 'ok', balance: row.amount } : { kind: 'no_wallet' };
+    const [row] = await this.#sql<Row[]>`
+      select amount, version from wallets where id = ${walletId}`;
+    return row ? { kind: 'ok', balance: row.amount, version: row.version } : { kind: 'no_wallet' };
   }
 
   /** The atomic upsert. The guard stands in the update, so a refusal returns no row. */
   async #deposit({ walletId, amount }: Operation): Promise<OperationOutcome> {
-    const [row] = await this.#sql<{ amount: bigint }[]>`
+    const [row] = await this.#sql<Row[]>`
       insert into wallets (id, amount, version, changed_at)
-      values (${walletId}, ${amount}, 0, '-infinity')
-      on conflict (id) do update set amount = wallets.amount + excluded.amount
+      values (${walletId}, ${amount}, 1, '-infinity')
+      on conflict (id) do update
+        set amount = wallets.amount + excluded.amount, version = wallets.version + 1
       where wallets.amount <= ${INTEGER_MAX}::bigint - excluded.amount
-      returning amount`;
-    return row ? { kind: 'ok', balance: row.amount } : { kind: 'balance_limit' };
+      returning amount, version`;
+    return row
+      ? { kind: 'ok', balance: row.amount, version: row.version }
+      : { kind: 'balance_limit' };
   }
 
   /** The guarded decrement; only a refusal asks why. */
   async #withdraw({ walletId, amount }: Operation): Promise<OperationOutcome> {
-    const [row] = await this.#sql<{ amount: bigint }[]>`
-      update wallets set amount = amount - ${amount}
+    const [row] = await this.#sql<Row[]>`
+      update wallets set amount = amount - ${amount}, version = version + 1
       where id = ${walletId} and amount >= ${amount}
-      returning amount`;
-    if (row) return { kind: 'ok', balance: row.amount };
-    const { kind } = await this.balance(walletId);
-    return { kind: kind === 'ok' ? 'insufficient_funds' : 'wallet_not_found' };
+      returning amount, version`;
+    if (row) return { kind: 'ok', balance: row.amount, version: row.version };
+    const found = await this.balance(walletId);
+    if (found.kind !== 'ok') return { kind: 'wallet_not_found' };
+    return { kind: 'insufficient_funds', balance: found.balance };
   }
 }

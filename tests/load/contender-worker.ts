@@ -15,21 +15,33 @@ import { ClassicalLedger } from './classical-ledger.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 const config = readConfig();
-const { address, requestTimeoutMs } = config;
+const { address, requestTimeoutMs, isKeyRequired } = config;
 
 const app = buildApp({
-  ledger: openLedger(config, process.argv.slice(2)),
+  ledger: withoutJournal(openLedger(config, process.argv.slice(2))),
   readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
   logger: createLogger('contender', config.logLevel),
-  options: { requestTimeoutMs },
+  options: { requestTimeoutMs, isKeyRequired },
 });
 serve(app.fetch, { address, requestTimeoutMs, reusePort: process.platform === 'linux' });
 process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => {});
 process.send?.('ready');
 
-function openLedger({ server }: Config, [kind, size]: string[]): Ledger {
+type Contender = Pick<Ledger, 'apply' | 'balance'>;
+
+function openLedger({ server }: Config, [kind, size]: string[]): Contender {
   if (kind === 'memory') return new MemoryLedger();
   if (kind !== 'classical' || !server) throw new Error(`Bug: no ledger "${kind}"`);
   return new ClassicalLedger(connect(server, { max: Number(size), name: `classical-${size}` }));
+}
+
+function withoutJournal(contender: Contender): Ledger {
+  const none = () => Promise.reject(new Error('a contender keeps no journal'));
+  return {
+    apply: (operation) => contender.apply(operation),
+    balance: (walletId) => contender.balance(walletId),
+    balanceAt: none,
+    operations: none,
+  };
 }

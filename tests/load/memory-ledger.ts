@@ -12,28 +12,32 @@ import {
 } from '../../src/ledger/ledger.ts';
 import { SEEDED_AMOUNT, SEEDED_WALLETS } from './wallets.ts';
 
+type Wallet = Extract<BalanceOutcome, { kind: 'ok' }>;
+
 /** See `Ledger` for what it answers. */
-export class MemoryLedger implements Ledger {
-  readonly #balances = new Map<bigint, bigint>();
+export class MemoryLedger implements Pick<Ledger, 'apply' | 'balance'> {
+  readonly #wallets = new Map<bigint, Wallet>();
 
   constructor() {
-    for (let id = 1n; id <= SEEDED_WALLETS; id += 1n) this.#balances.set(id, SEEDED_AMOUNT);
+    const seeded: Wallet = { kind: 'ok', balance: SEEDED_AMOUNT, version: 1n };
+    for (let id = 1n; id <= SEEDED_WALLETS; id += 1n) this.#wallets.set(id, seeded);
   }
 
   async apply({ walletId, type, amount }: Operation): Promise<OperationOutcome> {
     await null;
-    const before = this.#balances.get(walletId);
-    if (type === 'WITHDRAW' && before === undefined) return { kind: 'wallet_not_found' };
-    const balance = (before ?? 0n) + (type === 'DEPOSIT' ? amount : -amount);
-    if (balance < 0n) return { kind: 'insufficient_funds' };
+    const before = this.#wallets.get(walletId);
+    if (type === 'WITHDRAW' && !before) return { kind: 'wallet_not_found' };
+    const held = before?.balance ?? 0n;
+    const balance = held + (type === 'DEPOSIT' ? amount : -amount);
+    if (balance < 0n) return { kind: 'insufficient_funds', balance: held };
     if (balance > INTEGER_MAX) return { kind: 'balance_limit' };
-    this.#balances.set(walletId, balance);
-    return { kind: 'ok', balance };
+    const after: Wallet = { kind: 'ok', balance, version: (before?.version ?? 0n) + 1n };
+    this.#wallets.set(walletId, after);
+    return after;
   }
 
   async balance(walletId: bigint): Promise<BalanceOutcome> {
     await null;
-    const balance = this.#balances.get(walletId);
-    return balance === undefined ? { kind: 'no_wallet' } : { kind: 'ok', balance };
+    return this.#wallets.get(walletId) ?? { kind: 'no_wallet' };
   }
 }
