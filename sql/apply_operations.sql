@@ -64,6 +64,8 @@ declare
   known_versions bigint[];
   known_refusals text[];
   first_use    bigint;
+  -- Whether the key at hand was used before, and then whether for the same; null without a key.
+  replay       boolean;
   -- Whether an operation is the first use of its key.
   fresh        boolean[];
   net          bigint;
@@ -184,12 +186,17 @@ begin
       select u.*, min(u.place) over (partition by u.wallet_id, u.key) as first
       from unnest(wallet_ids, keys) with ordinality as u (wallet_id, key, place)
     ) as o
-    left join idempotency_keys as k on k.wallet_id = o.wallet_id and k.key = o.key;
+    -- One look-up for each: a join, planned while the table is small, may read all of it.
+    left join lateral (
+      select * from idempotency_keys as one
+      where one.wallet_id = o.wallet_id and one.key = o.key limit 1
+    ) as k on true;
     fresh := array_fill(false, array[cardinality(amounts)]);
   end if;
 
-  -- 4. The fold, in the order given: key, then condition, then ledger. Plain variables hold the
-  -- wallet at hand, because they cost a fraction of array elements; the next wallet swaps them.
+  -- 4. The fold, in the order given. Plain variables hold the wallet at hand, because they cost a
+  -- fraction of array elements; the next wallet swaps them. What the ledger would say is judged
+  -- first, but a condition has precedence, and a key over both.
   balances := amounts;
   versions := amounts;
   foreach change in array amounts loop
@@ -204,47 +211,51 @@ begin
       here_amount := coalesce(new_amounts[place], 0);
       here_version := coalesce(new_versions[place], 0);
     end if;
-    first_use := firsts[i];
-    if known_amounts[first_use] = change then
-      balances[i] := known_balances[first_use];
-      versions[i] := known_versions[first_use];
-      refusal := known_refusals[first_use];
-      replays := coalesce(replays, array_fill(false, array[cardinality(amounts)]));
-      replays[i] := true;
-    else
+    refusal := case
+      when here_version = 0 and change < 0 then 'wallet_not_found'
+      when here_amount < -change then 'insufficient_funds'
+      when change > balance_max - here_amount then 'balance_limit'
+    end;
+    if not plain then
+      first_use := firsts[i];
+      replay := known_amounts[first_use] = change;
       refusal := case
-        when known_amounts[first_use] is not null then 'key_reused'
-        when (case if_match[i] when '*' then here_version > 0
-          else here_version = any (if_match[i]::bigint[]) end) is false then 'precondition_failed'
+        when replay then known_refusals[first_use]
+        when not replay then 'key_reused'
+        when not case if_match[i] when '*' then here_version > 0
+          else here_version = any (if_match[i]::bigint[]) end then 'precondition_failed'
         when case if_none_match[i] when '*' then here_version > 0
           else here_version = any (if_none_match[i]::bigint[]) end then 'precondition_failed'
-        when here_version = 0 and change < 0 then 'wallet_not_found'
-        when here_amount < -change then 'insufficient_funds'
-        when change > balance_max - here_amount then 'balance_limit'
+        else refusal
       end;
-      if refusal is null then
-        if here_version = old_versions[place] then
-          changed := changed + 1;
-        end if;
-        here_amount := here_amount + change;
-        here_version := here_version + 1;
-        versions[i] := here_version;
-        balances[i] := here_amount;
-      else
-        balances[i] := case when here_version > 0 then here_amount end;
-        versions[i] := null;
+    end if;
+    if replay then
+      balances[i] := known_balances[first_use];
+      versions[i] := known_versions[first_use];
+      replays := coalesce(replays, array_fill(false, array[cardinality(amounts)]));
+      replays[i] := true;
+    elsif refusal is null then
+      if here_version = old_versions[place] then
+        changed := changed + 1;
       end if;
-      if first_use = i and refusal is distinct from 'key_reused' then
-        known_amounts[i] := change;
-        known_balances[i] := balances[i];
-        known_versions[i] := versions[i];
-        known_refusals[i] := refusal;
-        fresh[i] := true;
-      end if;
+      here_amount := here_amount + change;
+      here_version := here_version + 1;
+      versions[i] := here_version;
+      balances[i] := here_amount;
+    else
+      balances[i] := case when here_version > 0 then here_amount end;
+      versions[i] := null;
     end if;
     if refusal is not null then
       refusals := coalesce(refusals, array_fill(null::text, array[cardinality(amounts)]));
       refusals[i] := refusal;
+    end if;
+    if first_use = i and replay is null then
+      known_amounts[i] := change;
+      known_balances[i] := balances[i];
+      known_versions[i] := versions[i];
+      known_refusals[i] := refusal;
+      fresh[i] := true;
     end if;
   end loop;
   if place is not null then

@@ -19,11 +19,15 @@ const VERSION = '8.0.0';
 /** Lets each connection walk through its own share of the lines. */
 const script = `
 import autocannon from 'autocannon';
-const { url, method, file, connections, seconds, rate } = JSON.parse(process.argv[2]);
+const { url, method, file, connections, seconds, rate, hasFreshKeys } = JSON.parse(process.argv[2]);
 const lines = (await Bun.file(file).text()).trimEnd().split('\\n');
 const headers = method === 'POST' ? { 'content-type': 'application/json' } : {};
+const setupRequest = (request) =>
+  ({ ...request, headers: { ...headers, 'idempotency-key': crypto.randomUUID() } });
 const request = (line) =>
-  method === 'POST' ? { method, headers, body: line } : { method, path: line };
+  method === 'POST'
+    ? { method, headers, body: line, ...(hasFreshKeys ? { setupRequest } : {}) }
+    : { method, path: line };
 const share = Math.max(1, Math.floor(lines.length / connections));
 let first = 0;
 const result = await autocannon({
@@ -52,6 +56,7 @@ export const autocannonGenerator: GeneratorMaker = async (stage, files) => {
   return {
     name,
     isExact: false,
+    hasFreshKeys: true,
     hasOpenLoop: true,
     run: (load) => fire(stage, files, load),
   };
@@ -59,9 +64,10 @@ export const autocannonGenerator: GeneratorMaker = async (stage, files) => {
 
 async function fire(stage: Stage, files: TrafficFiles, load: Load): Promise<LoadResult> {
   const { traffic, base, connections, seconds, rate } = load;
-  const { method } = traffic;
+  const { method, hasFreshKeys } = traffic;
   const file = await files.path(traffic, '');
-  const question = { url: base + BODY_PATH, method, file, connections, seconds, rate };
+  const limits = { connections, seconds, rate };
+  const question = { url: base + BODY_PATH, method, file, hasFreshKeys, ...limits };
   const main = join(stage.folder, 'autocannon.mjs');
   const output = await stage.run([process.execPath, main, JSON.stringify(question)], seconds);
   const report: Report = JSON.parse(output.slice(output.lastIndexOf('JSON{') + 4));

@@ -13,11 +13,13 @@ import { commitTimes, summarize } from './commit-time.ts';
 import { type Databases, openField } from './field.ts';
 import { findGenerator } from './find-generator.ts';
 import { FIRST_MINUTES, measureFirstMinute } from './first-minute.ts';
+import { measureKeyCost } from './key-cost.ts';
 import { describeMachine } from './machine.ts';
 import { measureOpenLoop } from './open-loop.ts';
 import {
   type BenchResults,
   printFirstMinute,
+  printKeyCost,
   printMachine,
   printOpenLoop,
   printWorkload,
@@ -36,6 +38,7 @@ const HELP = `bun run bench [options]
 `;
 
 const OPEN_LOOP = 'open-loop';
+const KEY_COST = 'idempotency-keys';
 const COMMIT_SECONDS = 3;
 /** 60 s at the default of 3. */
 const LONG_ROW_FACTOR = 20;
@@ -52,7 +55,9 @@ const { values: options } = parseArgs({
 });
 const { only, generator: generatorName } = options;
 const pace = { rounds: Number(options.rounds), seconds: Number(options.seconds) };
-const names = [...workloads, { id: OPEN_LOOP }, ...FIRST_MINUTES].map(({ id }) => id);
+const names = [...workloads, { id: KEY_COST }, { id: OPEN_LOOP }, ...FIRST_MINUTES].map(
+  ({ id }) => id,
+);
 const isChosen = ({ id }: { id: string }) => {
   return only.length === 0 || only.some((name) => id.startsWith(name));
 };
@@ -87,6 +92,11 @@ async function bench(stage: Stage): Promise<number> {
     results.workloads.push(result);
     printWorkload(result);
   }
+  if (isChosen({ id: KEY_COST })) {
+    const able = await findGenerator(stage, undefined, ({ hasFreshKeys }) => hasFreshKeys);
+    results.keyCost = await measureKeyCost(base, able, databases.group, pace);
+    printKeyCost(results.keyCost);
+  }
   const longSeconds = LONG_ROW_FACTOR * pace.seconds;
   if (isChosen({ id: OPEN_LOOP }) && generator.hasOpenLoop) {
     const { classical } = databases;
@@ -113,6 +123,7 @@ async function finish(results: BenchResults, { group }: Databases): Promise<numb
     await writeFile(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
     await writeFile(file('results.svg'), drawChart(results));
   }
-  const wrong = results.workloads.reduce((sum, one) => sum + one.faults.length, faults.length);
+  const all = [...results.workloads, ...(results.keyCost ? [results.keyCost] : [])];
+  const wrong = all.reduce((sum, one) => sum + one.faults.length, faults.length);
   return wrong === 0 ? 0 : 1;
 }

@@ -9,8 +9,15 @@ import { ohaGenerator } from './oha-generator.ts';
 import type { Stage } from './stage.ts';
 import { wrkGenerator } from './wrk-generator.ts';
 
-/** @param name only this one; without it the first that is there. */
-export async function findGenerator(stage: Stage, name?: string): Promise<LoadGenerator> {
+/**
+ * @param name only this one; without it the first that is there.
+ * @param suits what else it must be able to do.
+ */
+export async function findGenerator(
+  stage: Stage,
+  name?: string,
+  suits: (generator: LoadGenerator) => boolean = () => true,
+): Promise<LoadGenerator> {
   const makers: Record<string, GeneratorMaker> = {
     oha: ohaGenerator,
     wrk: wrkGenerator,
@@ -19,7 +26,9 @@ export async function findGenerator(stage: Stage, name?: string): Promise<LoadGe
   const files = new TrafficFiles(stage.folder);
   for (const [candidate, make] of Object.entries(makers)) {
     const found = name === undefined || name === candidate ? await make(stage, files) : null;
-    if (found) return found;
+    if (found && suits(found)) return found;
   }
-  throw new Error(`no load generator "${name}": install oha, which is preferred, or wrk`);
+  throw new Error(
+    `no load generator "${name}" that suits: install oha, which is preferred, or wrk`,
+  );
 }

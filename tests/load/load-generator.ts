@@ -8,6 +8,8 @@ export interface Traffic {
   method: 'GET' | 'POST';
   /** Bodies to post, or paths to get. */
   lines: string[];
+  /** Whether each request has an Idempotency-Key of its own. */
+  hasFreshKeys?: boolean;
 }
 
 export interface Load {
@@ -34,6 +36,8 @@ export interface LoadGenerator {
   name: string;
   /** Whether it waits for what is under way when the time is up, so that it counts every 200. */
   isExact: boolean;
+  /** Whether it can give each request a header of its own. */
+  hasFreshKeys: boolean;
   /** Whether it can keep a rate and count latency from when a request was due. */
   hasOpenLoop: boolean;
   run: (load: Load) => Promise<LoadResult>;

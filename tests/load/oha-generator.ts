@@ -34,6 +34,7 @@ export const ohaGenerator: GeneratorMaker = async (stage, files) => {
   return {
     name: version.trim(),
     isExact: true,
+    hasFreshKeys: false,
     hasOpenLoop: true,
     run: async (load) => {
       const command = [program, ...(await flags(load, files))];

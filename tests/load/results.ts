@@ -1,6 +1,7 @@
 /** The whole of a run, as results.json holds it, and how it is read out on a terminal. */
 import type { CommitTime } from './commit-time.ts';
 import type { FirstMinute } from './first-minute.ts';
+import type { KeyCost } from './key-cost.ts';
 import type { Machine } from './machine.ts';
 import type { OpenLoopResult } from './open-loop.ts';
 import type { Ratio, Standing, WorkloadResult } from './rounds.ts';
@@ -16,6 +17,7 @@ export interface BenchResults {
   seconds: number;
   workloads: WorkloadResult[];
   openLoop?: OpenLoopResult;
+  keyCost?: KeyCost;
   firstMinutes: FirstMinute[];
   /** Of the database of group commit, after everything. */
   audit: { operations: number; wallets: number; faults: number };
@@ -76,6 +78,15 @@ export function printOpenLoop(result: OpenLoopResult): void {
   const times = `median ${milliseconds(commit.p50Ms)}, p99 ${milliseconds(commit.p99Ms)}`;
   print(`  a single client's commits meanwhile, 20/s: ${times}`);
   print(`  = ${ratio.toFixed(2)} x their p99, must be at most ${atMost}: ${yesNo(isReached)}`);
+}
+
+export function printKeyCost(result: KeyCost): void {
+  const { generator, connections, withKeysPerSecond, withoutKeysPerSecond, faults } = result;
+  const { ratio, atLeast, isReached } = result;
+  print(`\na fresh Idempotency-Key on every deposit, ${connections} connections, ${generator}`);
+  print(`  without keys ${whole(withoutKeysPerSecond)}/s, with keys ${whole(withKeysPerSecond)}/s`);
+  print(`  = ${percent(ratio)}, must be ${percent(atLeast)}: ${yesNo(isReached)}`);
+  for (const fault of faults) print(`  WRONG: ${fault}`);
 }
 
 export function printFirstMinute({ title, parts, partSeconds, ratio, others }: FirstMinute): void {

@@ -4,20 +4,26 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BODY_PATH, type GeneratorMaker, type LoadResult } from './load-generator.ts';
+import { BODY_PATH, type GeneratorMaker, type LoadResult, type Traffic } from './load-generator.ts';
 
 /** Picks a random line of a file for each request and prints the summary as JSON. */
-const script = (method: string, file: string) => `
+const script = ({ method, hasFreshKeys }: Traffic, file: string) => `
 local lines = {}
 for line in io.lines(${JSON.stringify(file)}) do lines[#lines + 1] = line end
 local threads = 0
 function setup(thread) threads = threads + 1 thread:set("seed", os.time() + threads) end
+local sent = 0
 function init() math.randomseed(seed) end
+function freshKey()
+  sent = sent + 1
+  return string.format("${crypto.randomUUID().slice(0, 19)}-%06x%06x", seed % 0x1000000, sent)
+end
 wrk.method = "${method}"
 if wrk.method == "POST" then wrk.headers["Content-Type"] = "application/json" end
 function request()
   local line = lines[math.random(#lines)]
   if wrk.method == "GET" then return wrk.format(nil, line) end
+  if ${hasFreshKeys === true} then wrk.headers["Idempotency-Key"] = freshKey() end
   return wrk.format(nil, nil, nil, line)
 end
 function done(summary, latency)
@@ -37,11 +43,12 @@ export const wrkGenerator: GeneratorMaker = async (stage, files) => {
   return {
     name: 'wrk',
     isExact: false,
+    hasFreshKeys: true,
     hasOpenLoop: false,
     run: async ({ traffic, base, connections, seconds }) => {
       const lines = await files.path(traffic, '');
       const path = join(stage.folder, `${crypto.randomUUID()}.lua`);
-      await writeFile(path, script(traffic.method, lines));
+      await writeFile(path, script(traffic, lines));
       const threads = Math.min(THREADS, connections);
       const size = ['-t', String(threads), '-c', String(connections), '-d', `${seconds}s`];
       return parse(await stage.run([program, ...size, '-s', path, base + BODY_PATH], seconds));
