@@ -203,7 +203,7 @@ describe('If-Match on an operation', () => {
     }
   });
 
-  test('sees the operations before it in the same flight: of many at once, one is applied', async () => {
+  test('sees the operations before it in the flight: of many at once, one is applied', async () => {
     const id = await walletAt(1);
     const answers = await Promise.all(
       Array.from({ length: 30 }, () => deposit(id, { 'if-match': '"1"' }, 5n)),
@@ -228,7 +228,7 @@ describe('If-Match on an operation', () => {
 });
 
 describe('If-None-Match on an operation', () => {
-  test('of * is met only by a wallet that does not exist: of many at once, one makes it', async () => {
+  test('of * is met by a wallet that does not exist: of many at once, one makes it', async () => {
     const id = freshWalletId();
     const answers = await Promise.all(
       Array.from({ length: 30 }, () => deposit(id, { 'if-none-match': '*' }, 5n)),
