@@ -134,7 +134,9 @@ describe('a page', () => {
     const answer = await history(id, '?limit=1001');
     expect([answer.status, answer.text]).toEqual([400, refusalText(integerFault('limit', 1000n))]);
   });
+});
 
+describe('of many pages one', () => {
   test('has only what is before a version, and no next behind the first operation', async () => {
     const id = await walletAt(5);
     const expected: [string, number[], number | null][] = [
@@ -231,15 +233,34 @@ describe('a balance at a version', () => {
   });
 });
 
+const at = (id: bigint, time: string) => app.request(`${WALLETS}/${id}?at=${time}`);
+
+/** The balance, which is the version, or the status of a refusal. */
+async function found(id: bigint, time: string) {
+  const { status, text } = await at(id, time);
+  return status === 200 ? JSON.parse(text).data.amount : status;
+}
+
+const malformed = [
+  ...['', 'now', 'infinity', '0', '1769904000', '2026-01-31', '2026-01-31T23:59Z', 'T23:59:59Z'],
+  ...[
+    '2026-01-31T23:59:59',
+    '2026-01-31 23:59:59Z',
+    '2026-01-31T23:59:59.Z',
+    '2026-1-31T23:59:59Z',
+  ],
+  ...['2026-01-31T24:00:00Z', '2026-01-31T23:60:00Z', '2026-01-31T23:59:61Z', '20260131T235959Z'],
+  ...['2026-01-31T23:59:59,5Z', '2026-01-31T23:59:59%2B24:00', '2026-01-31T23:59:59%2B01:60'],
+  ...['2026-01-31T23:59:59%2B0100', '2026-01-31T23:59:59%2B01', '2026-01-31T23:59:59UTC'],
+  ...['2026-01-31T23:59:59ZZ', '12026-01-31T23:59:59Z', '-2026-01-31T23:59:59Z', "2026';--"],
+  ...['2026-01-31T23:59:59Z%00', '2026-01-31T23:59:59Z%20', '%D9%A2026-01-31T23:59:59Z'],
+  ...[
+    '0001-01-01T00:00:00%2B00:01',
+    '9999-12-31T23:59:59-00:01',
+    '2026-01-31T23:59:59%E2%88%9201:00',
+  ],
+];
 describe('a balance at a time', () => {
-  const at = (id: bigint, time: string) => app.request(`${WALLETS}/${id}?at=${time}`);
-
-  /** The balance, which is the version, or the status of a refusal. */
-  async function found(id: bigint, time: string) {
-    const { status, text } = await at(id, time);
-    return status === 200 ? JSON.parse(text).data.amount : status;
-  }
-
   test('is that after the last operation not later, to the microsecond', async () => {
     const id = await walletOf([
       '2026-01-31T23:59:59.000001Z',
@@ -281,7 +302,9 @@ describe('a balance at a time', () => {
       expect(await found(id, time)).toBe(version);
     }
   });
+});
 
+describe('the time of a balance', () => {
   test('may be given at any offset; a plus may arrive as a space', async () => {
     const id = await walletOf(['2026-01-31T23:00:00Z', '2026-02-01T00:00:00Z']);
     const same = [
@@ -326,25 +349,6 @@ describe('a balance at a time', () => {
     }
   });
 
-  const malformed = [
-    ...['', 'now', 'infinity', '0', '1769904000', '2026-01-31', '2026-01-31T23:59Z', 'T23:59:59Z'],
-    ...[
-      '2026-01-31T23:59:59',
-      '2026-01-31 23:59:59Z',
-      '2026-01-31T23:59:59.Z',
-      '2026-1-31T23:59:59Z',
-    ],
-    ...['2026-01-31T24:00:00Z', '2026-01-31T23:60:00Z', '2026-01-31T23:59:61Z', '20260131T235959Z'],
-    ...['2026-01-31T23:59:59,5Z', '2026-01-31T23:59:59%2B24:00', '2026-01-31T23:59:59%2B01:60'],
-    ...['2026-01-31T23:59:59%2B0100', '2026-01-31T23:59:59%2B01', '2026-01-31T23:59:59UTC'],
-    ...['2026-01-31T23:59:59ZZ', '12026-01-31T23:59:59Z', '-2026-01-31T23:59:59Z', "2026';--"],
-    ...['2026-01-31T23:59:59Z%00', '2026-01-31T23:59:59Z%20', '%D9%A2026-01-31T23:59:59Z'],
-    ...[
-      '0001-01-01T00:00:00%2B00:01',
-      '9999-12-31T23:59:59-00:01',
-      '2026-01-31T23:59:59%E2%88%9201:00',
-    ],
-  ];
   test.each(malformed)('that is no time is 400: %s', async (time) => {
     const id = await walletAt(1);
     const { status, text } = await at(id, time);

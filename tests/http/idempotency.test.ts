@@ -226,17 +226,17 @@ describe('what is not recorded:', () => {
   });
 });
 
-describe('the same key at once', () => {
-  /** All at once, half of them to each of two workers. */
-  const atOnce = (request: (on: TestApp) => Promise<Answer>) =>
-    Promise.all(Array.from({ length: 20 }, (_, at) => request(at % 2 ? app : other)));
+/** All at once, half of them to each of two workers. */
+const atOnce = (request: (on: TestApp) => Promise<Answer>) =>
+  Promise.all(Array.from({ length: 20 }, (_, at) => request(at % 2 ? app : other)));
 
-  function expectOneDecision(answers: Answer[], status: number, text: string) {
-    expect(answers.map((one) => [one.status, one.text])).toEqual(answers.map(() => [status, text]));
-    expect(answers.filter((one) => isReplayed(one) === null).length).toBe(1);
-  }
+function expectOneDecision(answers: Answer[], status: number, text: string) {
+  expect(answers.map((one) => [one.status, one.text])).toEqual(answers.map(() => [status, text]));
+  expect(answers.filter((one) => isReplayed(one) === null).length).toBe(1);
+}
 
-  test('in two workers is applied once, on a wallet that does not exist yet', async () => {
+describe('the same key at once, in two workers,', () => {
+  test('is applied once, on a wallet that does not exist yet', async () => {
     for (let round = 0; round < 10; round += 1) {
       const id = freshWalletId();
       const answers = await atOnce((on) => deposit(id, 5n, 'k', {}, on));
@@ -245,7 +245,7 @@ describe('the same key at once', () => {
     }
   });
 
-  test('in two workers is decided once, on a wallet that does not come to exist', async () => {
+  test('is decided once, on a wallet that does not come to exist', async () => {
     for (let round = 0; round < 10; round += 1) {
       const id = freshWalletId();
       const answers = await atOnce((on) => withdraw(id, 5n, 'k', {}, on));
@@ -254,7 +254,7 @@ describe('the same key at once', () => {
     }
   });
 
-  test('in two workers is applied once, on a wallet that exists', async () => {
+  test('is applied once, on a wallet that exists', async () => {
     for (let round = 0; round < 10; round += 1) {
       const id = freshWalletId();
       await app.deposit(id, 8n);
@@ -278,35 +278,37 @@ describe('the same key at once', () => {
     expect([ok.length, refused.length]).toEqual([10, 10]);
     expect(answers.filter((one) => one.status === 200 && !isReplayed(one)).length).toBe(1);
   });
+});
 
-  /** What waits while the only slot is held up flies together. */
-  async function inOneFlight(requests: (on: TestApp) => Promise<Answer>[]): Promise<Answer[]> {
-    const { sql } = await testDatabase();
-    const [single, locked] = [await startApp({ flightSlots: 1 }), freshWalletId()];
-    await single.deposit(locked, 1n);
-    const answers = await sql.begin(async (held) => {
-      await held`select from wallets where id = ${locked} for update`;
-      const heldUp = single.deposit(locked, 1n);
-      const isWaiting = async () => {
-        const [row] = await held`select from pg_locks where not granted`;
-        return row !== undefined;
-      };
-      await until(isWaiting, 'a flight that waits for the lock');
-      const waiting = requests(single);
-      // Until all have been read; the answers come after the lock is gone.
-      await single.request('/livez');
-      return { all: Promise.all([...waiting, heldUp]) };
-    });
-    const done = await answers.all;
-    await single.stop();
-    return done.slice(0, -1);
-  }
+/** What waits while the only slot is held up flies together. */
+async function inOneFlight(requests: (on: TestApp) => Promise<Answer>[]): Promise<Answer[]> {
+  const { sql } = await testDatabase();
+  const [single, locked] = [await startApp({ flightSlots: 1 }), freshWalletId()];
+  await single.deposit(locked, 1n);
+  const answers = await sql.begin(async (held) => {
+    await held`select from wallets where id = ${locked} for update`;
+    const heldUp = single.deposit(locked, 1n);
+    const isWaiting = async () => {
+      const [row] = await held`select from pg_locks where not granted`;
+      return row !== undefined;
+    };
+    await until(isWaiting, 'a flight that waits for the lock');
+    const waiting = requests(single);
+    // Until all have been read; the answers come after the lock is gone.
+    await single.request('/livez');
+    return { all: Promise.all([...waiting, heldUp]) };
+  });
+  const done = await answers.all;
+  await single.stop();
+  return done.slice(0, -1);
+}
 
-  async function appliedAt(id: bigint): Promise<string[]> {
-    const { text } = await app.request(`${WALLETS}/${id}/operations`);
-    return JSON.parse(text).data.operations.map((one: { createdAt: string }) => one.createdAt);
-  }
+async function appliedAt(id: bigint): Promise<string[]> {
+  const { text } = await app.request(`${WALLETS}/${id}/operations`);
+  return JSON.parse(text).data.operations.map((one: { createdAt: string }) => one.createdAt);
+}
 
+describe('the same key at once', () => {
   test('in one flight is applied once, and both get the answer', async () => {
     const id = freshWalletId();
     const answers = await inOneFlight((on) => [
@@ -344,26 +346,45 @@ describe('the same key at once', () => {
   });
 });
 
-describe('a key', () => {
-  /** Every printable character that needs no escape. */
-  const printable = String.fromCharCode(...Array.from({ length: 95 }, (_, at) => at + 32));
-  const plain = printable.replaceAll(/["\\]/g, '');
+/** Every printable character that needs no escape. */
+const printable = String.fromCharCode(...Array.from({ length: 95 }, (_, at) => at + 32));
+const plain = printable.replaceAll(/["\\]/g, '');
 
-  const same: [string, string, string][] = [
-    [
-      'quoted or bare',
-      '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
-      '8e03978e-40d5-43dd-bc93-6894a57f9324',
-    ],
-    ['escaped or bare', '"a\\"b\\\\c"', 'a"b\\c'],
-    ['of one character, quoted or bare', '"k"', 'k'],
-    ['of 255 characters, quoted or bare', `"${'k'.repeat(255)}"`, 'k'.repeat(255)],
-    ['of 255 characters, some of them escaped', `"${'\\"'.repeat(255)}"`, `"${'\\"'.repeat(255)}"`],
-    ['within white space or without', ' \t k \t', 'k'],
-    ['with what means something in an array', 'NULL', '"NULL"'],
-    ['with braces and commas', '{a,b},', '"{a,b},"'],
-    ['with a quote of SQL', "';--", `"';--"`],
-  ];
+const same: [string, string, string][] = [
+  [
+    'quoted or bare',
+    '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+    '8e03978e-40d5-43dd-bc93-6894a57f9324',
+  ],
+  ['escaped or bare', '"a\\"b\\\\c"', 'a"b\\c'],
+  ['of one character, quoted or bare', '"k"', 'k'],
+  ['of 255 characters, quoted or bare', `"${'k'.repeat(255)}"`, 'k'.repeat(255)],
+  ['of 255 characters, some of them escaped', `"${'\\"'.repeat(255)}"`, `"${'\\"'.repeat(255)}"`],
+  ['within white space or without', ' \t k \t', 'k'],
+  ['with what means something in an array', 'NULL', '"NULL"'],
+  ['with braces and commas', '{a,b},', '"{a,b},"'],
+  ['with a quote of SQL', "';--", `"';--"`],
+];
+const malformed: [string, string][] = [
+  ['nothing', ''],
+  ['nothing in quotes', '""'],
+  ['256 characters', 'k'.repeat(256)],
+  ['256 characters in quotes', `"${'k'.repeat(256)}"`],
+  ['256 characters in escapes', `"${'\\"'.repeat(256)}"`],
+  ['only the first quote', '"k'],
+  ['a quote within quotes', '"k"k"'],
+  ['an unknown escape', '"\\k"'],
+  ['an escape of nothing', '"k\\"'],
+  ['a space without quotes', 'k k'],
+  ['a tab in quotes', '"k\tk"'],
+  ['a parameter', '"k";a=1'],
+  ['a list', '"k", "l"'],
+  ['a character that is not ASCII', 'k\xe9'],
+  ['a character that is not ASCII in quotes', '"k\xe9"'],
+  ['UTF-8', '"\xc3\xa9"'],
+  ['a character that does not print', 'k\x7f'],
+];
+describe('a key', () => {
   test.each(same)('is the same %s', async (_name, one, two) => {
     const id = freshWalletId();
     const first = await deposit(id, 5n, one);
@@ -394,25 +415,6 @@ describe('a key', () => {
     expect(await keysOf(id)).toEqual(['k', 'K', ' k', 'k ', 'k  ']);
   });
 
-  const malformed: [string, string][] = [
-    ['nothing', ''],
-    ['nothing in quotes', '""'],
-    ['256 characters', 'k'.repeat(256)],
-    ['256 characters in quotes', `"${'k'.repeat(256)}"`],
-    ['256 characters in escapes', `"${'\\"'.repeat(256)}"`],
-    ['only the first quote', '"k'],
-    ['a quote within quotes', '"k"k"'],
-    ['an unknown escape', '"\\k"'],
-    ['an escape of nothing', '"k\\"'],
-    ['a space without quotes', 'k k'],
-    ['a tab in quotes', '"k\tk"'],
-    ['a parameter', '"k";a=1'],
-    ['a list', '"k", "l"'],
-    ['a character that is not ASCII', 'k\xe9'],
-    ['a character that is not ASCII in quotes', '"k\xe9"'],
-    ['UTF-8', '"\xc3\xa9"'],
-    ['a character that does not print', 'k\x7f'],
-  ];
   test.each(malformed)('of %s is 400 and changes nothing', async (_name, key) => {
     const id = freshWalletId();
     const lines = [`Idempotency-Key: ${key}`];
