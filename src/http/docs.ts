@@ -30,6 +30,7 @@ const documentation = {
       'Moves money in and out of wallets. Amounts are integers in the smallest unit of the ' +
       'currency, exact up to 9223372036854775807; mind that many JSON parsers round integers ' +
       'above 9007199254740991.',
+    contact: { name: 'the maintainers of the wallet service' },
     license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
   },
   tags: [{ name: 'wallets', description: 'Operations and balances' }],

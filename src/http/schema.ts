@@ -111,7 +111,7 @@ export const Problem = Type.Object({
   ),
 });
 
-export const PAGE_LIMIT_MAX = 1000n;
+const PAGE_LIMIT_MAX = 1000n;
 
 /** The query of GET /api/v1/wallets/{id}/operations. */
 export const PageQuery = Type.Object({

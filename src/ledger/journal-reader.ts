@@ -30,10 +30,11 @@ export async function readJournal(
 
 /** The balance right after an operation, or after the last one not later than a time. */
 export const momentQuery = (walletId: bigint, moment: Moment) => async (sql: Sql) => {
+  // As text first: the driver would write a parameter of type timestamptz in milliseconds.
   const version =
     'version' in moment
       ? sql`${moment.version}::bigint`
-      : sql`version_at(${walletId}, ${moment.at}::timestamptz)`;
+      : sql`version_at(${walletId}, ${moment.at}::text::timestamptz)`;
   const [row] = await sql<{ exists: boolean; balance: bigint | null; version: bigint }[]>`
     select exists (select from wallets where id = ${walletId}),
       operation.balance, operation.version

@@ -2,7 +2,7 @@
 import { buildApp } from '../../src/app.ts';
 import { Probe } from '../../src/database/probe.ts';
 import { GroupCommitLedger, type LedgerOptions } from '../../src/ledger/group-commit-ledger.ts';
-import type { Ledger } from '../../src/ledger/ledger.ts';
+import type { Ledger, Operation } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log.ts';
 import { serve } from '../../src/server.ts';
 import type { ServerAddress } from '../../src/server-address.ts';
@@ -83,8 +83,8 @@ function client(port: number) {
       headers: { 'content-type': 'application/json', ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     });
-  const operate = (operationType: string) => (id: bigint, amount: bigint) =>
-    post(`{"walletID":${id},"operationType":"${operationType}","amount":${amount}}`);
+  const operate = (type: Operation['type']) => (id: bigint, amount: bigint) =>
+    post(operationText(id, type, amount));
   return {
     port,
     url,
@@ -95,6 +95,10 @@ function client(port: number) {
     balance: (id: bigint) => request(`${WALLETS}/${id}`),
   };
 }
+
+/** The body of an operation. */
+export const operationText = (id: bigint, operationType: Operation['type'], amount: bigint) =>
+  `{"walletID":${id},"operationType":"${operationType}","amount":${amount}}`;
 
 /** The text of a successful answer. */
 export const successText = (id: bigint, amount: bigint) =>

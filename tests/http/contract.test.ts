@@ -251,6 +251,9 @@ describe('a path', () => {
     '/api/v1',
     `${WALLETS}/`,
     `${WALLETS}/1/`,
+    `${WALLETS}/1/operations/`,
+    `${WALLETS}/1/operations/1`,
+    `${WALLETS}/operations/`,
     '/livez/',
     '/API/v1/wallets',
   ])('that is unknown is 404 in the envelope: %s', async (path) => {
@@ -268,6 +271,7 @@ describe('a path', () => {
     ['/swagger/page.js', 'GET, HEAD, OPTIONS'],
     [WALLETS, 'POST, OPTIONS'],
     [`${WALLETS}/1`, 'GET, HEAD, OPTIONS'],
+    [`${WALLETS}/1/operations`, 'GET, HEAD, OPTIONS'],
   ] as const;
 
   test.each(allowed)('%s answers exactly what Allow says: %s', async (path, allow) => {
