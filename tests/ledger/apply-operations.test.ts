@@ -9,10 +9,10 @@ import { errorCode } from '../../src/database/failure.ts';
 import { migrate } from '../../src/database/migrations.ts';
 import { INTEGER_MAX, type Operation } from '../../src/ledger/ledger.ts';
 import { emptyDatabase, freshWalletId, sqlFolder, testDatabase } from '../helpers/database.ts';
-import { array, auditFaults, readJournals } from '../helpers/journal.ts';
+import { array, auditFaults, readJournals, readKeys } from '../helpers/journal.ts';
 import { until } from '../helpers/service.ts';
-import { expectedAnswers, type Flown, flownFaults, TestSlot } from './flights.ts';
-import type { Wallet } from './model.ts';
+import { expectedAnswers, type Flown, flownFaults, type Stored, TestSlot } from './flights.ts';
+import { Books, keyName, type Wallet } from './model.ts';
 
 setDefaultTimeout(30_000);
 
@@ -43,16 +43,46 @@ const amounts = fc.oneof(
 
 const WALLETS = 4;
 
-/** Operations whose wallets are numbered from 0; every other flight stays with one wallet. */
+/** Few, so that they come again; some are hard to quote. */
+const keys = fc.constantFrom('a', 'b', 'c', 'NULL', '{"\\,} ');
+
+const versions = fc.oneof(
+  fc.constant('any' as const),
+  fc.array(fc.bigInt({ min: 1n, max: 6n }), { maxLength: 4 }),
+);
+
+const condition = fc.option(versions, { freq: 3, nil: undefined });
+
+const mostly = <Value>(usual: Value, other: fc.Arbitrary<Value>) =>
+  fc.oneof({ weight: 5, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
+
+const wallets = fc.bigInt({ min: 0n, max: BigInt(WALLETS - 1) });
+const types = fc.constantFrom('DEPOSIT' as const, 'WITHDRAW' as const);
+const plain = fc.record({ walletId: wallets, type: types, amount: amounts });
+const withTerms = fc.oneof(
+  fc.record({ walletId: wallets, type: types, amount: amounts, ifMatch: condition }),
+  fc.record({ walletId: wallets, type: types, amount: amounts, ifNoneMatch: condition }),
+  // Nearly always the same again.
+  fc.record({
+    walletId: wallets,
+    type: mostly('WITHDRAW', types),
+    amount: mostly(3n, amounts),
+    key: keys,
+    ifMatch: mostly(undefined, versions),
+    ifNoneMatch: mostly(undefined, versions),
+  }),
+  fc.record({ walletId: wallets, type: types, amount: mostly(2n, amounts), key: keys }),
+);
+
+/**
+ * Operations whose wallets are numbered from 0; every other flight stays with one wallet, and every
+ * other has no key and no condition.
+ */
 const flights = fc
   .tuple(
-    fc.array(
-      fc.record({
-        walletId: fc.bigInt({ min: 0n, max: BigInt(WALLETS - 1) }),
-        type: fc.constantFrom('DEPOSIT', 'WITHDRAW'),
-        amount: amounts,
-      }),
-      { minLength: 1, maxLength: 12 },
+    fc.oneof(
+      fc.array<Operation>(plain, { minLength: 1, maxLength: 12 }),
+      fc.array<Operation>(fc.oneof(plain, withTerms), { minLength: 1, maxLength: 12 }),
     ),
     fc.boolean(),
   )
@@ -85,17 +115,34 @@ async function storedWallets(ids: bigint[]): Promise<Map<bigint, Wallet>> {
   return new Map(rows.map(({ id, balance, version }) => [id, { balance, version }]));
 }
 
+/** What the model has of the keys, as it is stored. */
+const modelKeys = ({ keys }: Books) =>
+  [...keys].map(([name, { type, amount, outcome }]) => [
+    name,
+    `${type} ${amount} ${outcome.kind} ${outcome.balance} ${outcome.version}`,
+  ]);
+
+const storedKeys = async (ids: bigint[]) =>
+  (await readKeys(sql, ids)).map(({ type, amount, balance, version, refusal, ...row }) => [
+    keyName(row),
+    `${type} ${amount} ${refusal ?? 'ok'} ${balance ?? undefined} ${version ?? undefined}`,
+  ]);
+
+const readStored = async (ids: bigint[]): Promise<Stored> => {
+  return { journals: await readJournals(sql, ids), keys: await readKeys(sql, ids) };
+};
+
 describe('a single caller', () => {
   test('is answered, stored and journaled as the model says, whatever it repeats', async () => {
     const property = fc.asyncProperty(scripts, async (script) => {
       const ids = freshIds(WALLETS);
       const slot = await openSlot();
-      const wallets = new Map<bigint, Wallet>();
+      const books = new Books();
       let last: Flown = { flight: [], answers: [] };
       for (const { step, flight: numbered } of script) {
         const flight = onWallets(numbered, ids);
         if (step === 'new') {
-          last = { flight, answers: expectedAnswers(wallets, flight) };
+          last = { flight, answers: expectedAnswers(books, flight) };
           expect(await slot.fly(flight)).toEqual(last.answers);
         } else if (step === 'again' && slot.sequence > 0) {
           expect(await slot.send(slot.sequence, last.flight)).toEqual(last.answers);
@@ -105,7 +152,8 @@ describe('a single caller', () => {
           expect(await failure(new TestSlot(sql).fly(flight))).toBe('WS001');
         }
       }
-      expect(await storedWallets(ids)).toEqual(wallets);
+      expect(await storedWallets(ids)).toEqual(books.wallets);
+      expect((await storedKeys(ids)).toSorted()).toEqual(modelKeys(books).toSorted());
       expect(await auditFaults(sql, ids)).toEqual([]);
     });
     await fc.assert(property, { numRuns: 100 });
@@ -190,7 +238,7 @@ describe('many callers', () => {
           return all;
         }),
       );
-      expect(flownFaults(flown.flat(), await readJournals(sql, ids))).toEqual([]);
+      expect(flownFaults(flown.flat(), await readStored(ids))).toEqual([]);
       expect(await auditFaults(sql, ids)).toEqual([]);
     });
     await fc.assert(property, { numRuns: 40 });
@@ -211,9 +259,9 @@ describe('many callers', () => {
           return { flight, answers: await slot.fly(flight, 2) };
         }),
       );
-      const journals = await readJournals(sql, ids);
-      expect(flownFaults(flown, journals)).toEqual([]);
-      expect([...journals.values()].map((rows) => rows.at(-1)?.balance)).toEqual(
+      const stored = await readStored(ids);
+      expect(flownFaults(flown, stored)).toEqual([]);
+      expect([...stored.journals.values()].map((rows) => rows.at(-1)?.balance)).toEqual(
         ids.map(() => 1275n),
       );
       expect(await auditFaults(sql, ids)).toEqual([]);
