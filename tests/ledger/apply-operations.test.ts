@@ -12,7 +12,7 @@ import { emptyDatabase, freshWalletId, sqlFolder, testDatabase } from '../helper
 import { array, auditFaults, readJournals, readKeys } from '../helpers/journal.ts';
 import { until } from '../helpers/service.ts';
 import { expectedAnswers, type Flown, flownFaults, type Stored, TestSlot } from './flights.ts';
-import { Books, keyName, type Wallet } from './model.ts';
+import { Books, keyName, type Outcome, type Wallet } from './model.ts';
 
 setDefaultTimeout(30_000);
 
@@ -211,6 +211,131 @@ describe('a single caller', () => {
     expect(await failure(slot.fly([deposit(id, 1n), deposit(other, 0n)]))).toBe('P0001');
     expect(await sql`select id from wallets where id in (${id}, ${other})`).toHaveLength(0);
     expect(await sql`select id from wallets where version = 0`).toHaveLength(0);
+  });
+});
+
+describe('a key', () => {
+  const replay = (balance: bigint, version: bigint) => ({
+    ...ok(balance, version),
+    isReplay: true as const,
+  });
+  const refusal = (kind: Outcome['kind'], balance?: bigint): Outcome => {
+    return { kind, balance, version: undefined };
+  };
+
+  test('is answered as at first, in one flight, in the next, and by its slot', async () => {
+    const [id = 0n] = freshIds(1);
+    const slot = await openSlot();
+    const keyed = { ...deposit(id, 5n), key: 'k' };
+    const flight = [keyed, deposit(id, 1n), keyed, { ...keyed, amount: 6n }];
+    const answers = [ok(5n, 1n), ok(6n, 2n), replay(5n, 1n), refusal('key_reused', 6n)];
+    expect(await slot.fly(flight)).toEqual(answers);
+    expect(await slot.fly([keyed])).toEqual([replay(5n, 1n)]);
+    expect(await slot.send(2, [keyed])).toEqual([replay(5n, 1n)]);
+    expect(await slot.fly([{ ...keyed, type: 'WITHDRAW' }])).toEqual([refusal('key_reused', 6n)]);
+    expect(await slot.fly([keyed])).toEqual([replay(5n, 1n)]);
+    expect(await storedWallets([id])).toEqual(new Map([[id, { balance: 6n, version: 2n }]]));
+    expect(await readKeys(sql, [id])).toHaveLength(1);
+    expect(await auditFaults(sql, [id])).toEqual([]);
+  });
+
+  test('that was refused stays so, whatever the wallet has become', async () => {
+    const [id = 0n] = freshIds(1);
+    const slot = await openSlot();
+    const early = { ...withdraw(id, 5n), key: 'early' };
+    const dear = { ...withdraw(id, 9n), key: 'dear' };
+    const conditional = { ...deposit(id, 1n), key: 'conditional', ifMatch: [7n] };
+    const refusals = [
+      refusal('wallet_not_found'),
+      refusal('insufficient_funds', 5n),
+      refusal('precondition_failed', 5n),
+    ];
+    const flight = [early, deposit(id, 5n), dear, conditional];
+    expect(await slot.fly(flight)).toEqual(refusals.toSpliced(1, 0, ok(5n, 1n)));
+    await slot.fly([deposit(id, 100n)]);
+    // Even without the condition: the key is looked at before.
+    const again = [early, dear, { ...conditional, ifMatch: undefined }];
+    expect(await slot.fly(again)).toEqual(refusals.map((one) => ({ ...one, isReplay: true })));
+    expect(await storedWallets([id])).toEqual(new Map([[id, { balance: 105n, version: 2n }]]));
+    expect(await auditFaults(sql, [id])).toEqual([]);
+  });
+
+  test('is of one wallet', async () => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    const flight = [id, other].map((one) => ({ ...deposit(one, 5n), key: 'k' }));
+    expect(await slot.fly(flight)).toEqual([ok(5n, 1n), ok(5n, 1n)]);
+  });
+
+  test.each([
+    ['deposits', 'DEPOSIT', ok(5n, 1n)],
+    ['withdrawals', 'WITHDRAW', refusal('wallet_not_found')],
+  ] as const)('of a new wallet decides once among fifty %s at once', async (_, type, decision) => {
+    for (let round = 0; round < 5; round += 1) {
+      const [walletId = 0n] = freshIds(1);
+      const slots = await Promise.all(Array.from({ length: 50 }, () => openSlot()));
+      const flight: Operation[] = [{ walletId, type, amount: 5n, key: 'k' }];
+      const answers = await Promise.all(slots.map((slot) => slot.fly(flight)));
+      const firsts = answers.flat().filter(({ isReplay }) => !isReplay);
+      expect(firsts).toEqual([decision]);
+      const told = answers.flat().map(({ isReplay, ...answer }) => answer);
+      expect(told).toEqual(told.map(() => decision));
+      expect(await auditFaults(sql, [walletId])).toEqual([]);
+    }
+  });
+});
+
+describe('a condition', () => {
+  const failed = (balance?: bigint): Outcome => {
+    return { kind: 'precondition_failed', balance, version: undefined };
+  };
+
+  test.each([
+    ['without a key', undefined],
+    ['with a key', 'k'],
+  ])('that refuses the first deposit leaves no wallet behind, %s', async (_, key) => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    const refused = { ...deposit(id, 5n), key, ifMatch: 'any' as const };
+    expect(await slot.fly([refused])).toEqual([failed()]);
+    const twoWallets = [
+      { ...refused, key: undefined },
+      { ...refused, walletId: other, key },
+    ];
+    expect(await slot.fly(twoWallets)).toEqual([failed(), failed()]);
+    expect(await storedWallets([id, other])).toEqual(new Map());
+    expect(await slot.fly([deposit(id, 5n)])).toEqual([ok(5n, 1n)]);
+    expect(await auditFaults(sql, [id, other])).toEqual([]);
+  });
+
+  test('is judged after the operations before it in the same flight', async () => {
+    const [id = 0n] = freshIds(1);
+    const slot = await openSlot();
+    const flight: Operation[] = [
+      { ...deposit(id, 1n), ifNoneMatch: 'any' },
+      { ...deposit(id, 1n), ifNoneMatch: 'any' },
+      { ...deposit(id, 1n), ifMatch: 'any' },
+      { ...deposit(id, 1n), ifMatch: [1n, 3n] },
+      { ...deposit(id, 1n), ifMatch: [1n, 2n] },
+      { ...withdraw(id, 1n), ifNoneMatch: [3n] },
+      { ...withdraw(id, 1n), ifNoneMatch: [2n] },
+      { ...deposit(id, 1n), ifMatch: [] },
+      { ...deposit(id, 1n), ifNoneMatch: [] },
+      { ...withdraw(id, 99n), ifMatch: [2n] },
+    ];
+    expect(await slot.fly(flight)).toEqual([
+      ok(1n, 1n),
+      failed(1n),
+      ok(2n, 2n),
+      failed(2n),
+      ok(3n, 3n),
+      failed(3n),
+      ok(2n, 4n),
+      failed(2n),
+      ok(3n, 5n),
+      failed(3n),
+    ]);
+    expect(await auditFaults(sql, [id])).toEqual([]);
   });
 });
 
