@@ -43,8 +43,12 @@ const amounts = fc.oneof(
 
 const WALLETS = 4;
 
-/** Few, so that they come again; some are hard to quote. */
-const keys = fc.constantFrom('a', 'b', 'c', 'NULL', '{"\\,} ');
+/** Few, so that they come again, nearly always with the same operation; some are hard to quote. */
+const usual = {
+  a: { type: 'DEPOSIT', amount: 2n },
+  NULL: { type: 'WITHDRAW', amount: 3n },
+  '{"\\,} ': { type: 'WITHDRAW', amount: 30n },
+} as const;
 
 const versions = fc.oneof(
   fc.constant('any' as const),
@@ -59,20 +63,19 @@ const mostly = <Value>(usual: Value, other: fc.Arbitrary<Value>) =>
 const wallets = fc.bigInt({ min: 0n, max: BigInt(WALLETS - 1) });
 const types = fc.constantFrom('DEPOSIT' as const, 'WITHDRAW' as const);
 const plain = fc.record({ walletId: wallets, type: types, amount: amounts });
-const withTerms = fc.oneof(
+const conditional = fc.oneof(
   fc.record({ walletId: wallets, type: types, amount: amounts, ifMatch: condition }),
   fc.record({ walletId: wallets, type: types, amount: amounts, ifNoneMatch: condition }),
-  // Nearly always the same again.
-  fc.record({
+);
+const keyed = fc
+  .record({
     walletId: wallets,
-    type: mostly('WITHDRAW', types),
-    amount: mostly(3n, amounts),
-    key: keys,
+    key: fc.constantFrom(...(Object.keys(usual) as (keyof typeof usual)[])),
+    other: mostly({}, fc.record({ type: types, amount: amounts })),
     ifMatch: mostly(undefined, versions),
     ifNoneMatch: mostly(undefined, versions),
-  }),
-  fc.record({ walletId: wallets, type: types, amount: mostly(2n, amounts), key: keys }),
-);
+  })
+  .map(({ key, other, ...operation }) => ({ ...operation, key, ...usual[key], ...other }));
 
 /**
  * Operations whose wallets are numbered from 0; every other flight stays with one wallet, and every
@@ -82,7 +85,10 @@ const flights = fc
   .tuple(
     fc.oneof(
       fc.array<Operation>(plain, { minLength: 1, maxLength: 12 }),
-      fc.array<Operation>(fc.oneof(plain, withTerms), { minLength: 1, maxLength: 12 }),
+      fc.array<Operation>(fc.oneof(plain, conditional, keyed, keyed, keyed), {
+        minLength: 1,
+        maxLength: 12,
+      }),
     ),
     fc.boolean(),
   )
@@ -253,8 +259,12 @@ describe('a key', () => {
     const flight = [early, deposit(id, 5n), dear, conditional];
     expect(await slot.fly(flight)).toEqual(refusals.toSpliced(1, 0, ok(5n, 1n)));
     await slot.fly([deposit(id, 100n)]);
-    // Even without the condition: the key is looked at before.
-    const again = [early, dear, { ...conditional, ifMatch: undefined }];
+    // Even without the condition, or with one that fails: the key is looked at before.
+    const again: Operation[] = [
+      { ...early, ifMatch: [7n] },
+      { ...dear, ifNoneMatch: 'any' },
+      { ...conditional, ifMatch: undefined },
+    ];
     expect(await slot.fly(again)).toEqual(refusals.map((one) => ({ ...one, isReplay: true })));
     expect(await storedWallets([id])).toEqual(new Map([[id, { balance: 105n, version: 2n }]]));
     expect(await auditFaults(sql, [id])).toEqual([]);
