@@ -18,9 +18,7 @@ export async function runAudit(config: Config, logger: Logger): Promise<void> {
   const sums = await useDatabase(config, logger, (sql) => audit(sql, everyFewSeconds(logger)));
   const { faults } = sums;
   logger.info(countsOf(sums), 'audited');
-  for (const { wallet, version, fault } of faults.slice(0, LISTED_MAX)) {
-    logger.error({ wallet, version }, fault);
-  }
+  for (const { fault, ...where } of faults.slice(0, LISTED_MAX)) logger.error(where, fault);
   if (faults.length > 0) throw new StartError(`the books do not balance: ${faults.length} faults`);
 }
 
@@ -33,8 +31,9 @@ function everyFewSeconds(logger: Logger) {
   };
 }
 
-const countsOf = ({ operations, wallets, faults }: AuditProgress) => ({
+const countsOf = ({ operations, wallets, keys, faults }: AuditProgress) => ({
   operations,
   wallets,
+  keys,
   faults: faults.length,
 });

@@ -8,7 +8,7 @@ import { connect } from '../../src/database/connection.ts';
 import { audit } from '../../src/ledger/audit.ts';
 import type { ServerAddress } from '../../src/server-address.ts';
 import { Callers } from '../helpers/callers.ts';
-import { type CallAnswer, historyFaults } from '../helpers/history.ts';
+import { type CallAnswer, historyFaults, isDecided } from '../helpers/history.ts';
 
 /** How long each scenario goes on, in seconds; `bun run test:faults` asks for more. */
 const FAULT_SECONDS = Number(process.env.FAULT_SECONDS ?? 1);
@@ -21,12 +21,16 @@ const CALLERS = 16;
 /** Load before the first fault, between two, and after the last. */
 const LOAD_MS = 300;
 
-/** Lets faults happen for FAULT_SECONDS, at least once, and stops the callers. */
+/**
+ * Lets faults happen for FAULT_SECONDS, at least once, and stops the callers; stubborn ones stop
+ * when each has the decision about its last operation.
+ */
 export async function underLoad(
   { port }: { port: number },
   fault: (round: number, callers: Callers) => Promise<unknown>,
+  { areStubborn = false } = {},
 ): Promise<Callers> {
-  const callers = new Callers({ urls: [`http://127.0.0.1:${port}`], count: CALLERS });
+  const callers = new Callers({ urls: [`http://127.0.0.1:${port}`], count: CALLERS, areStubborn });
   const end = Date.now() + FAULT_SECONDS * 1000;
   try {
     await sleep(LOAD_MS);
@@ -38,6 +42,16 @@ export async function underLoad(
     await callers.stop();
   }
   return callers;
+}
+
+/** Every key was decided, and was told so, though what it was sent with was lost at times. */
+export function expectDecided({ posts }: Callers): void {
+  const usesOf = Map.groupBy(posts, ({ key = '' }) => key);
+  const undecided = [...usesOf].filter(([key, uses]) => key === '' || !uses.some(isDecided));
+  expect(undecided).toEqual([]);
+  // Some key was sent again after a failure, and was decided then.
+  const rescued = [...usesOf.values()].filter((uses) => !uses.every(isDecided));
+  expect(rescued.length).toBeGreaterThan(0);
 }
 
 /** Every answer is true, the books balance, and nobody was told any of `never`. */

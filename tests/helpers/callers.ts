@@ -1,16 +1,22 @@
 /**
  * Callers that post operations over HTTP without a pause, each waiting for its answer.
  * Invariant: every operation differs from all others in its amount, so that it can be recognised in
- * the journal; every request is made once and ends within a bound.
+ * the journal; every request ends within a bound, and only stubborn callers repeat one, by its key.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { INTEGER_MAX, type Operation } from '../../src/ledger/ledger.ts';
+import { INTEGER_MAX, type Operation, type Versions } from '../../src/ledger/ledger.ts';
 import { WALLETS } from './app.ts';
 import { freshWalletId } from './database.ts';
-import type { CallAnswer, Post, Read } from './history.ts';
+import { type CallAnswer, isDecided, type Post, type Read } from './history.ts';
 import { ConnectionLost, HttpClient } from './http-client.ts';
 
 const RECONNECT_MS = 20;
+
+/** Beyond every deadline and every recovery. */
+const STUBBORN_MS = 30_000;
+
+/** How many operations are sent once more although they were decided. */
+const REPEATED = 0.1;
 
 /** A new wallet is taken into use after so many operations, by whichever callers come by. */
 const OPERATIONS_PER_NEW_WALLET = 40;
@@ -27,7 +33,17 @@ export function uniqueAmount(): bigint {
 export async function postOperation(client: HttpClient, operation: Operation): Promise<Post> {
   const { walletId, type, amount } = operation;
   const body = `{"walletID":${walletId},"operationType":"${type}","amount":${amount}}`;
-  return { ...operation, ...(await timed(client.post(WALLETS, body))) };
+  return { ...operation, ...(await timed(client.post(WALLETS, body, headersOf(operation)))) };
+}
+
+function headersOf({ key, ifMatch, ifNoneMatch }: Operation): string[] {
+  const tags = (versions: Versions) =>
+    versions === 'any' ? '*' : versions.map((version) => `"${version}"`).join(', ');
+  return [
+    ...(key === undefined ? [] : [`Idempotency-Key: "${key}"`]),
+    ...(ifMatch ? [`If-Match: ${tags(ifMatch)}`] : []),
+    ...(ifNoneMatch ? [`If-None-Match: ${tags(ifNoneMatch)}`] : []),
+  ];
 }
 
 /** Reads one balance and says how it ended. */
@@ -44,22 +60,28 @@ async function timed(call: ReturnType<HttpClient['get']>) {
   return { began, ended: performance.now(), answer };
 }
 
-const REFUSALS: Record<string, CallAnswer> = {
-  '400 insufficient funds': { kind: 'insufficient_funds' },
-  '400 wallet not found': { kind: 'wallet_not_found' },
-  '400 balance limit exceeded': { kind: 'balance_limit' },
-  '404 wallet not found': { kind: 'no_wallet' },
-  '500 internal error': { kind: 'failed' },
+const REFUSALS: Record<string, CallAnswer['kind']> = {
+  '400 insufficient funds': 'insufficient_funds',
+  '400 wallet not found': 'wallet_not_found',
+  '400 balance limit exceeded': 'balance_limit',
+  '404 wallet not found': 'no_wallet',
+  '412 precondition failed': 'precondition_failed',
+  '422 idempotency key was used with another request': 'key_reused',
+  '500 internal error': 'failed',
 };
 
-function judge({ status, text }: { status: number; text: string }): CallAnswer {
+function judge({ status, head, text }: { status: number; head: string; text: string }): CallAnswer {
   const { message } = JSON.parse(text);
+  const isReplay = /^idempotency-replayed: true\r?$/im.test(head);
   const digits = /"amount":(\d+)}/.exec(text)?.[1];
-  if (status === 200 && digits) return { kind: 'ok', balance: BigInt(digits) };
+  if (status === 200 && digits) {
+    const tag = /^etag: "(\d+)"\r?$/im.exec(head)?.[1];
+    return { kind: 'ok', balance: BigInt(digits), version: BigInt(tag ?? 0), isReplay };
+  }
   if (status === 503 && message.startsWith('not applied: ')) return { kind: 'not_applied' };
   if (status === 503 && message.startsWith('outcome unknown: ')) return { kind: 'outcome_unknown' };
-  const refusal = REFUSALS[`${status} ${message}`];
-  if (refusal) return refusal;
+  const kind = REFUSALS[`${status} ${message}`];
+  if (kind) return { kind, isReplay } as CallAnswer;
   throw new Error(`answered ${status}: ${text}`);
 }
 
@@ -67,6 +89,8 @@ interface CallersOptions {
   /** The applications to call; each caller keeps to one. */
   urls: string[];
   count: number;
+  /** Whether each operation has a key, with which it is sent again until it is decided. */
+  areStubborn?: boolean;
 }
 
 /** They call from the moment they are made until they are stopped. */
@@ -76,10 +100,12 @@ export class Callers {
   readonly #hot = freshWalletId();
   readonly #few = Array.from({ length: 10 }, freshWalletId);
   #newest = freshWalletId();
+  readonly #areStubborn: boolean;
   #isStopped = false;
   readonly #all: Promise<void>;
 
-  constructor({ urls, count }: CallersOptions) {
+  constructor({ urls, count, areStubborn = false }: CallersOptions) {
+    this.#areStubborn = areStubborn;
     const callers = Array.from({ length: count }, (_, at) => this.#call(urls[at % urls.length]));
     this.#all = Promise.all(callers).then(() => {});
     // Thrown to whoever stops them.
@@ -103,9 +129,17 @@ export class Callers {
     while (!this.#isStopped) {
       const operation = this.#next();
       if (Math.random() < 0.1) this.reads.push(await readBalance(client, operation.walletId));
-      const post = await postOperation(client, operation);
-      this.posts.push(post);
-      if (post.answer.kind === 'cut') await sleep(RECONNECT_MS);
+      const end = Date.now() + STUBBORN_MS;
+      let post: Post;
+      do {
+        post = await postOperation(client, operation);
+        this.posts.push(post);
+        if (post.answer.kind === 'cut') await sleep(RECONNECT_MS);
+      } while (this.#areStubborn && !isDecided(post) && Date.now() < end);
+      // As a client does whose answer was lost.
+      if (this.#areStubborn && Math.random() < REPEATED) {
+        this.posts.push(await postOperation(client, operation));
+      }
     }
     client.close();
   }
@@ -118,6 +152,8 @@ export class Callers {
     const type = Math.random() < 0.5 ? 'DEPOSIT' : 'WITHDRAW';
     // Now and then more than can fit beside any balance.
     const isHuge = Math.random() < 0.02;
-    return { walletId, type, amount: isHuge ? INTEGER_MAX - uniqueAmount() : uniqueAmount() };
+    const amount = isHuge ? INTEGER_MAX - uniqueAmount() : uniqueAmount();
+    const key = this.#areStubborn ? crypto.randomUUID() : undefined;
+    return { walletId, type, amount, key };
   }
 }

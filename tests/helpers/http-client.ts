@@ -15,6 +15,8 @@ export class ConnectionLost extends Error {}
 
 interface PlainAnswer {
   status: number;
+  /** The lines of the headers. */
+  head: string;
   text: string;
 }
 
@@ -31,9 +33,10 @@ export class HttpClient {
     return this.#send(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
   }
 
-  post(path: string, body: string): Promise<PlainAnswer> {
-    const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n`;
-    return this.#send(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
+  post(path: string, body: string, headers: string[] = []): Promise<PlainAnswer> {
+    const length = `Content-Length: ${body.length}`;
+    const lines = ['Host: localhost', 'Content-Type: application/json', length, ...headers];
+    return this.#send(`POST ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
   }
 
   close(): void {
@@ -86,5 +89,5 @@ export class HttpClient {
 function complete(received: string): PlainAnswer | undefined {
   const [head = '', text] = received.split('\r\n\r\n');
   const length = Number(/content-length: (\d+)/i.exec(head)?.[1]);
-  return text?.length === length ? { status: Number(head.slice(9, 12)), text } : undefined;
+  return text?.length === length ? { status: Number(head.slice(9, 12)), head, text } : undefined;
 }

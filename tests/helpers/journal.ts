@@ -10,17 +10,38 @@ export interface JournalRow extends Operation {
   balance: bigint;
 }
 
+/** What a wallet's key is known to be answered. */
+export interface KeyRow extends Operation {
+  key: string;
+  balance: bigint | null;
+  version: bigint | null;
+  refusal: string | null;
+}
+
 /** A PostgreSQL array's text; ids and amounts are digits. */
 export const array = (values: bigint[]) => `{${values.join()}}`;
 
 /** The journals of some wallets, each in the order of its versions. */
 export async function readJournals(sql: Sql, ids: bigint[]): Promise<Map<bigint, JournalRow[]>> {
-  const rows = await sql<JournalRow[]>`
-    select wallet_id as "walletId", version, type::text, amount, balance from operations
-    where wallet_id = any (${array(ids)}::bigint[]) order by wallet_id, version`;
+  const rows = await sql<(JournalRow & { key: string | null })[]>`
+    select wallet_id as "walletId", version, type::text, amount, balance, idempotency_key as key
+    from operations where wallet_id = any (${array(ids)}::bigint[])
+    order by wallet_id, version`;
   const journals = new Map<bigint, JournalRow[]>(ids.map((id) => [id, []]));
-  for (const row of rows) journals.get(row.walletId)?.push(row);
+  for (const { key, ...row } of rows) {
+    journals.get(row.walletId)?.push({ ...row, ...(key === null ? {} : { key }) });
+  }
   return journals;
+}
+
+/** The keys of some wallets that are recorded, in the order of wallet and key. */
+export async function readKeys(sql: Sql, ids: bigint[]): Promise<KeyRow[]> {
+  return [
+    ...(await sql<KeyRow[]>`
+      select wallet_id as "walletId", key, type::text, amount, balance, version, refusal
+      from idempotency_keys where wallet_id = any (${array(ids)}::bigint[])
+      order by wallet_id, key`),
+  ];
 }
 
 /** Every fault in the books of some wallets; none is an empty list. */
@@ -58,6 +79,21 @@ export async function auditFaults(sql: Sql, ids: bigint[]): Promise<string[]> {
       ('version is not the length of its journal', version <> operations),
       ('changed at another time than its last operation', changed_at <> last),
       ('version is 0', version = 0)
-    ) as test (fault, fails) where fails`;
+    ) as test (fault, fails) where fails
+    union all
+    select format('wallet %s, key %s: %s', k.wallet_id, key, fault) as fault
+    from idempotency_keys as k
+    left join operations as o on o.wallet_id = k.wallet_id and o.version = k.version,
+    lateral (values
+      ('is both applied and refused, or neither', num_nonnulls(k.version, refusal) <> 1),
+      ('tells of another operation', k.version is not null and
+        (o.type, o.amount, o.balance, o.idempotency_key) is distinct from
+        (k.type, k.amount, k.balance, k.key)),
+      ('was applied after its answer', exists (
+        select from operations as later
+        where later.wallet_id = k.wallet_id and later.idempotency_key = k.key
+          and later.created_at >= k.created_at and later.version is distinct from k.version
+      ))
+    ) as test (fault, fails) where k.wallet_id = any (${array(ids)}::bigint[]) and fails`;
   return faults.map(({ fault }) => fault);
 }

@@ -9,10 +9,10 @@ import { errorCode } from '../../src/database/failure.ts';
 import { migrate } from '../../src/database/migrations.ts';
 import { INTEGER_MAX, type Operation } from '../../src/ledger/ledger.ts';
 import { emptyDatabase, freshWalletId, sqlFolder, testDatabase } from '../helpers/database.ts';
-import { array, auditFaults, readJournals } from '../helpers/journal.ts';
+import { array, auditFaults, readJournals, readKeys } from '../helpers/journal.ts';
 import { until } from '../helpers/service.ts';
-import { expectedAnswers, type Flown, flownFaults, TestSlot } from './flights.ts';
-import type { Wallet } from './model.ts';
+import { expectedAnswers, type Flown, flownFaults, type Stored, TestSlot } from './flights.ts';
+import { Books, keyName, type Outcome, type Wallet } from './model.ts';
 
 setDefaultTimeout(30_000);
 
@@ -43,16 +43,52 @@ const amounts = fc.oneof(
 
 const WALLETS = 4;
 
-/** Operations whose wallets are numbered from 0; every other flight stays with one wallet. */
+/** Few, so that they come again, nearly always with the same operation; some are hard to quote. */
+const usual = {
+  a: { type: 'DEPOSIT', amount: 2n },
+  NULL: { type: 'WITHDRAW', amount: 3n },
+  '{"\\,} ': { type: 'WITHDRAW', amount: 30n },
+} as const;
+
+const versions = fc.oneof(
+  fc.constant('any' as const),
+  fc.array(fc.bigInt({ min: 1n, max: 6n }), { maxLength: 4 }),
+);
+
+const condition = fc.option(versions, { freq: 3, nil: undefined });
+
+const mostly = <Value>(usual: Value, other: fc.Arbitrary<Value>) =>
+  fc.oneof({ weight: 5, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: other });
+
+const wallets = fc.bigInt({ min: 0n, max: BigInt(WALLETS - 1) });
+const types = fc.constantFrom('DEPOSIT' as const, 'WITHDRAW' as const);
+const plain = fc.record({ walletId: wallets, type: types, amount: amounts });
+const conditional = fc.oneof(
+  fc.record({ walletId: wallets, type: types, amount: amounts, ifMatch: condition }),
+  fc.record({ walletId: wallets, type: types, amount: amounts, ifNoneMatch: condition }),
+);
+const keyed = fc
+  .record({
+    walletId: wallets,
+    key: fc.constantFrom(...(Object.keys(usual) as (keyof typeof usual)[])),
+    other: mostly({}, fc.record({ type: types, amount: amounts })),
+    ifMatch: mostly(undefined, versions),
+    ifNoneMatch: mostly(undefined, versions),
+  })
+  .map(({ key, other, ...operation }) => ({ ...operation, key, ...usual[key], ...other }));
+
+/**
+ * Operations whose wallets are numbered from 0; every other flight stays with one wallet, and every
+ * other has no key and no condition.
+ */
 const flights = fc
   .tuple(
-    fc.array(
-      fc.record({
-        walletId: fc.bigInt({ min: 0n, max: BigInt(WALLETS - 1) }),
-        type: fc.constantFrom('DEPOSIT', 'WITHDRAW'),
-        amount: amounts,
+    fc.oneof(
+      fc.array<Operation>(plain, { minLength: 1, maxLength: 12 }),
+      fc.array<Operation>(fc.oneof(plain, conditional, keyed, keyed, keyed), {
+        minLength: 1,
+        maxLength: 12,
       }),
-      { minLength: 1, maxLength: 12 },
     ),
     fc.boolean(),
   )
@@ -85,17 +121,34 @@ async function storedWallets(ids: bigint[]): Promise<Map<bigint, Wallet>> {
   return new Map(rows.map(({ id, balance, version }) => [id, { balance, version }]));
 }
 
+/** What the model has of the keys, as it is stored. */
+const modelKeys = ({ keys }: Books) =>
+  [...keys].map(([name, { type, amount, outcome }]) => [
+    name,
+    `${type} ${amount} ${outcome.kind} ${outcome.balance} ${outcome.version}`,
+  ]);
+
+const storedKeys = async (ids: bigint[]) =>
+  (await readKeys(sql, ids)).map(({ type, amount, balance, version, refusal, ...row }) => [
+    keyName(row),
+    `${type} ${amount} ${refusal ?? 'ok'} ${balance ?? undefined} ${version ?? undefined}`,
+  ]);
+
+const readStored = async (ids: bigint[]): Promise<Stored> => {
+  return { journals: await readJournals(sql, ids), keys: await readKeys(sql, ids) };
+};
+
 describe('a single caller', () => {
   test('is answered, stored and journaled as the model says, whatever it repeats', async () => {
     const property = fc.asyncProperty(scripts, async (script) => {
       const ids = freshIds(WALLETS);
       const slot = await openSlot();
-      const wallets = new Map<bigint, Wallet>();
+      const books = new Books();
       let last: Flown = { flight: [], answers: [] };
       for (const { step, flight: numbered } of script) {
         const flight = onWallets(numbered, ids);
         if (step === 'new') {
-          last = { flight, answers: expectedAnswers(wallets, flight) };
+          last = { flight, answers: expectedAnswers(books, flight) };
           expect(await slot.fly(flight)).toEqual(last.answers);
         } else if (step === 'again' && slot.sequence > 0) {
           expect(await slot.send(slot.sequence, last.flight)).toEqual(last.answers);
@@ -105,7 +158,8 @@ describe('a single caller', () => {
           expect(await failure(new TestSlot(sql).fly(flight))).toBe('WS001');
         }
       }
-      expect(await storedWallets(ids)).toEqual(wallets);
+      expect(await storedWallets(ids)).toEqual(books.wallets);
+      expect((await storedKeys(ids)).toSorted()).toEqual(modelKeys(books).toSorted());
       expect(await auditFaults(sql, ids)).toEqual([]);
     });
     await fc.assert(property, { numRuns: 100 });
@@ -166,6 +220,135 @@ describe('a single caller', () => {
   });
 });
 
+describe('a key', () => {
+  const replay = (balance: bigint, version: bigint) => ({
+    ...ok(balance, version),
+    isReplay: true as const,
+  });
+  const refusal = (kind: Outcome['kind'], balance?: bigint): Outcome => {
+    return { kind, balance, version: undefined };
+  };
+
+  test('is answered as at first, in one flight, in the next, and by its slot', async () => {
+    const [id = 0n] = freshIds(1);
+    const slot = await openSlot();
+    const keyed = { ...deposit(id, 5n), key: 'k' };
+    const flight = [keyed, deposit(id, 1n), keyed, { ...keyed, amount: 6n }];
+    const answers = [ok(5n, 1n), ok(6n, 2n), replay(5n, 1n), refusal('key_reused', 6n)];
+    expect(await slot.fly(flight)).toEqual(answers);
+    expect(await slot.fly([keyed])).toEqual([replay(5n, 1n)]);
+    expect(await slot.send(2, [keyed])).toEqual([replay(5n, 1n)]);
+    expect(await slot.fly([{ ...keyed, type: 'WITHDRAW' }])).toEqual([refusal('key_reused', 6n)]);
+    expect(await slot.fly([keyed])).toEqual([replay(5n, 1n)]);
+    expect(await storedWallets([id])).toEqual(new Map([[id, { balance: 6n, version: 2n }]]));
+    expect(await readKeys(sql, [id])).toHaveLength(1);
+    expect(await auditFaults(sql, [id])).toEqual([]);
+  });
+
+  test('that was refused stays so, whatever the wallet has become', async () => {
+    const [id = 0n] = freshIds(1);
+    const slot = await openSlot();
+    const early = { ...withdraw(id, 5n), key: 'early' };
+    const dear = { ...withdraw(id, 9n), key: 'dear' };
+    const conditional = { ...deposit(id, 1n), key: 'conditional', ifMatch: [7n] };
+    const refusals = [
+      refusal('wallet_not_found'),
+      refusal('insufficient_funds', 5n),
+      refusal('precondition_failed', 5n),
+    ];
+    const flight = [early, deposit(id, 5n), dear, conditional];
+    expect(await slot.fly(flight)).toEqual(refusals.toSpliced(1, 0, ok(5n, 1n)));
+    await slot.fly([deposit(id, 100n)]);
+    // Even without the condition, or with one that fails: the key is looked at before.
+    const again: Operation[] = [
+      { ...early, ifMatch: [7n] },
+      { ...dear, ifNoneMatch: 'any' },
+      { ...conditional, ifMatch: undefined },
+    ];
+    expect(await slot.fly(again)).toEqual(refusals.map((one) => ({ ...one, isReplay: true })));
+    expect(await storedWallets([id])).toEqual(new Map([[id, { balance: 105n, version: 2n }]]));
+    expect(await auditFaults(sql, [id])).toEqual([]);
+  });
+
+  test('is of one wallet', async () => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    const flight = [id, other].map((one) => ({ ...deposit(one, 5n), key: 'k' }));
+    expect(await slot.fly(flight)).toEqual([ok(5n, 1n), ok(5n, 1n)]);
+  });
+
+  test.each([
+    ['deposits', 'DEPOSIT', ok(5n, 1n)],
+    ['withdrawals', 'WITHDRAW', refusal('wallet_not_found')],
+  ] as const)('of a new wallet decides once among fifty %s at once', async (_, type, decision) => {
+    for (let round = 0; round < 5; round += 1) {
+      const [walletId = 0n] = freshIds(1);
+      const slots = await Promise.all(Array.from({ length: 50 }, () => openSlot()));
+      const flight: Operation[] = [{ walletId, type, amount: 5n, key: 'k' }];
+      const answers = await Promise.all(slots.map((slot) => slot.fly(flight)));
+      const firsts = answers.flat().filter(({ isReplay }) => !isReplay);
+      expect(firsts).toEqual([decision]);
+      const told = answers.flat().map(({ isReplay, ...answer }) => answer);
+      expect(told).toEqual(told.map(() => decision));
+      expect(await auditFaults(sql, [walletId])).toEqual([]);
+    }
+  });
+});
+
+describe('a condition', () => {
+  const failed = (balance?: bigint): Outcome => {
+    return { kind: 'precondition_failed', balance, version: undefined };
+  };
+
+  test.each([
+    ['without a key', undefined],
+    ['with a key', 'k'],
+  ])('that refuses the first deposit leaves no wallet behind, %s', async (_, key) => {
+    const [id = 0n, other = 0n] = freshIds(2);
+    const slot = await openSlot();
+    const refused = { ...deposit(id, 5n), key, ifMatch: 'any' as const };
+    expect(await slot.fly([refused])).toEqual([failed()]);
+    const twoWallets = [
+      { ...refused, key: undefined },
+      { ...refused, walletId: other, key },
+    ];
+    expect(await slot.fly(twoWallets)).toEqual([failed(), failed()]);
+    expect(await storedWallets([id, other])).toEqual(new Map());
+    expect(await slot.fly([deposit(id, 5n)])).toEqual([ok(5n, 1n)]);
+    expect(await auditFaults(sql, [id, other])).toEqual([]);
+  });
+
+  test('is judged after the operations before it in the same flight', async () => {
+    const [id = 0n] = freshIds(1);
+    const slot = await openSlot();
+    const flight: Operation[] = [
+      { ...deposit(id, 1n), ifNoneMatch: 'any' },
+      { ...deposit(id, 1n), ifNoneMatch: 'any' },
+      { ...deposit(id, 1n), ifMatch: 'any' },
+      { ...deposit(id, 1n), ifMatch: [1n, 3n] },
+      { ...deposit(id, 1n), ifMatch: [1n, 2n] },
+      { ...withdraw(id, 1n), ifNoneMatch: [3n] },
+      { ...withdraw(id, 1n), ifNoneMatch: [2n] },
+      { ...deposit(id, 1n), ifMatch: [] },
+      { ...deposit(id, 1n), ifNoneMatch: [] },
+      { ...withdraw(id, 99n), ifMatch: [2n] },
+    ];
+    expect(await slot.fly(flight)).toEqual([
+      ok(1n, 1n),
+      failed(1n),
+      ok(2n, 2n),
+      failed(2n),
+      ok(3n, 3n),
+      failed(3n),
+      ok(2n, 4n),
+      failed(2n),
+      ok(3n, 5n),
+      failed(3n),
+    ]);
+    expect(await auditFaults(sql, [id])).toEqual([]);
+  });
+});
+
 describe('many callers', () => {
   /** What each caller sends, one after the other; each flight as some copies at once. */
   const crowds = fc.array(
@@ -190,7 +373,7 @@ describe('many callers', () => {
           return all;
         }),
       );
-      expect(flownFaults(flown.flat(), await readJournals(sql, ids))).toEqual([]);
+      expect(flownFaults(flown.flat(), await readStored(ids))).toEqual([]);
       expect(await auditFaults(sql, ids)).toEqual([]);
     });
     await fc.assert(property, { numRuns: 40 });
@@ -211,9 +394,9 @@ describe('many callers', () => {
           return { flight, answers: await slot.fly(flight, 2) };
         }),
       );
-      const journals = await readJournals(sql, ids);
-      expect(flownFaults(flown, journals)).toEqual([]);
-      expect([...journals.values()].map((rows) => rows.at(-1)?.balance)).toEqual(
+      const stored = await readStored(ids);
+      expect(flownFaults(flown, stored)).toEqual([]);
+      expect([...stored.journals.values()].map((rows) => rows.at(-1)?.balance)).toEqual(
         ids.map(() => 1275n),
       );
       expect(await auditFaults(sql, ids)).toEqual([]);

@@ -123,35 +123,83 @@ describe('every integer', () => {
   });
 });
 
-describe('several applications on one database', () => {
-  const WALLETS = 3;
-  /** What one caller does, one after the other: operations, and balances that it reads. */
-  const callers = fc.array(
-    fc.array(
-      fc.record({
-        what: fc.constantFrom('DEPOSIT', 'WITHDRAW', 'READ'),
-        wallet: fc.nat(WALLETS - 1),
-        magnitude: fc.constantFrom(1n, 1n, 1n, 3n, 1000n),
-        through: fc.nat(APPS - 1),
-      }),
-      { minLength: 1, maxLength: 12 },
-    ),
-    { minLength: 2, maxLength: 16 },
-  );
+const WALLETS = 3;
+const versions = fc.oneof(
+  fc.constant('any' as const),
+  fc.array(fc.bigInt({ min: 1n, max: 6n }), { minLength: 1, maxLength: 4 }),
+);
+/** What one caller does, one after the other: operations, and balances that it reads. */
+const callers = fc.array(
+  fc.array(
+    fc.record({
+      what: fc.constantFrom('DEPOSIT', 'WITHDRAW', 'READ'),
+      wallet: fc.nat(WALLETS - 1),
+      magnitude: fc.constantFrom(1n, 1n, 1n, 3n, 1000n),
+      through: fc.nat(APPS - 1),
+      // Few keys and versions, so that the callers meet.
+      key: fc.option(fc.constantFrom('a', 'b', 'c'), { freq: 2, nil: undefined }),
+      ifMatch: fc.option(versions, { freq: 1, nil: undefined }),
+      ifNoneMatch: fc.option(versions, { freq: 1, nil: undefined }),
+      hasTerms: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 12 },
+  ),
+  { minLength: 2, maxLength: 16 },
+);
 
+describe('a key that many use at once, through several applications', () => {
+  test('is applied once, and all are told the same', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const walletId = freshWalletId();
+      const balance = uniqueAmount() + 1000n;
+      const [client] = openClients() as [HttpClient];
+      const deposit = { walletId, type: 'DEPOSIT', amount: balance } as const;
+      // In every other round nobody made the wallet before.
+      const made = round % 2 === 1 ? [await postOperation(client, deposit)] : [];
+      const uses = [
+        { walletId, type: 'WITHDRAW', amount: balance - 1n, key: 'out' },
+        { walletId, type: 'DEPOSIT', amount: balance + 1n, key: 'in' },
+        { walletId, type: 'WITHDRAW', amount: balance + 2n, key: 'more' },
+        { walletId, type: 'DEPOSIT', amount: balance + 3n, key: 'new', ifNoneMatch: 'any' },
+      ] as const;
+      const clients = times(40, (at) => openClients()[at % APPS] as HttpClient);
+      const posts = await Promise.all(
+        clients.map((client, at) => postOperation(client, uses[at % uses.length] as Operation)),
+      );
+      const isReplay = ({ answer }: Post) => 'isReplay' in answer && answer.isReplay;
+      for (const use of uses) {
+        const answered = posts.filter(({ key }) => key === use.key);
+        expect(answered.filter(isReplay)).toHaveLength(answered.length - 1);
+      }
+      expect(await historyFaults(sql, [...made, ...posts])).toEqual([]);
+    }
+  });
+});
+
+describe('several applications on one database', () => {
   test('answer many callers as one ledger in one order, which respects real time', async () => {
     const property = fc.asyncProperty(callers, async (scripts) => {
       const ids = times(WALLETS, freshWalletId);
       const posts: Post[] = [];
       const reads: Read[] = [];
+      const amounts = new Map<string, bigint>();
+      /** The same for the same key, nearly always, so that it is the same operation again. */
+      const amountFor = (name: string) => {
+        const amount = amounts.get(name) ?? uniqueAmount();
+        amounts.set(name, amount);
+        return amount;
+      };
       const run = async (script: (typeof scripts)[number]) => {
         const clients = openClients();
-        for (const { what, wallet, magnitude, through } of script) {
+        for (const { what, wallet, magnitude, through, hasTerms, ...terms } of script) {
           const [client, walletId] = [clients[through] as HttpClient, ids[wallet] as bigint];
           if (what === 'READ') reads.push(await readBalance(client, walletId));
           else {
-            const amount = magnitude * 1_000_000_000n + uniqueAmount();
-            posts.push(await postOperation(client, { walletId, type: what, amount }));
+            const { key } = hasTerms ? terms : {};
+            const unique = key ? amountFor(`${walletId} ${what} ${key}`) : uniqueAmount();
+            const amount = (key ? 1n : magnitude) * 1_000_000_000n + unique;
+            const operation = { walletId, type: what, amount, ...(hasTerms ? terms : {}) };
+            posts.push(await postOperation(client, operation));
           }
         }
         for (const client of clients) client.close();

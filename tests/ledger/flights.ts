@@ -4,27 +4,17 @@
  * may call it; a flight goes out exactly when a test says so.
  */
 import type { Sql } from '../../src/database/connection.ts';
-import type { Operation } from '../../src/ledger/ledger.ts';
-import { array, type JournalRow } from '../helpers/journal.ts';
-import { apply, type Outcome, type Wallet } from './model.ts';
+import { errorCode } from '../../src/database/failure.ts';
+import type { Operation, Versions } from '../../src/ledger/ledger.ts';
+import { array, type JournalRow, type KeyRow } from '../helpers/journal.ts';
+import { Books, keyName, type Outcome, type Use, type Wallet } from './model.ts';
 
-/** What apply_operations returns for one operation. */
-export interface Answer {
-  kind: Outcome['kind'];
-  /** After the operation, or, if it was refused, at that moment; undefined without a wallet. */
-  balance: bigint | undefined;
-  /** The version that the operation made. */
-  version: bigint | undefined;
-}
+/** What the model answers to a flight; the books change with it. */
+export const expectedAnswers = (books: Books, flight: Operation[]): Outcome[] =>
+  flight.map((operation) => books.apply(operation));
 
-/** What the model answers to a flight; the wallets change with it. */
-export function expectedAnswers(wallets: Map<bigint, Wallet>, flight: Operation[]): Answer[] {
-  return flight.map((operation) => {
-    const { kind } = apply(wallets, operation);
-    const wallet = wallets.get(operation.walletId);
-    return { kind, balance: wallet?.balance, version: kind === 'ok' ? wallet?.version : undefined };
-  });
-}
+/** Each can be with another key that the flight has, and with a copy of it. */
+const MEETINGS_MAX = 50;
 
 /** A flight slot of a test's own. */
 export class TestSlot {
@@ -41,11 +31,24 @@ export class TestSlot {
     return this;
   }
 
-  /** Sends a new flight, as `copies` calls at once; all must be answered alike. */
-  async fly(flight: Operation[], copies = 1): Promise<Answer[]> {
+  /**
+   * Sends a new flight, as `copies` calls at once; all must be answered alike. If it met another
+   * that recorded the same key of a wallet that does not exist, it goes again.
+   */
+  async fly(flight: Operation[], copies = 1): Promise<Outcome[]> {
     this.sequence += 1;
-    const send = () => this.send(this.sequence, flight);
-    const [answers = [], ...others] = await Promise.all(Array.from({ length: copies }, send));
+    const hasKey = flight.some(({ key }) => key !== undefined);
+    const send = async (again = hasKey ? MEETINGS_MAX : 0): Promise<Outcome[]> => {
+      try {
+        return await this.send(this.sequence, flight);
+      } catch (error) {
+        if (again > 0 && errorCode(error) === '23505') return send(again - 1);
+        throw error;
+      }
+    };
+    const [answers = [], ...others] = await Promise.all(
+      Array.from({ length: copies }, () => send()),
+    );
     for (const other of others) {
       if (!Bun.deepEquals(other, answers)) throw new Error('copies were answered differently');
     }
@@ -53,71 +56,135 @@ export class TestSlot {
   }
 
   /** Sends a flight under a number. */
-  async send(sequence: number, flight: Operation[]): Promise<Answer[]> {
+  async send(sequence: number, flight: Operation[]): Promise<Outcome[]> {
     const ids = array(flight.map(({ walletId }) => walletId));
     const amounts = flight.map(({ type, amount }) => (type === 'DEPOSIT' ? amount : -amount));
-    const [row] = await this.#sql<{ balances: string; versions: string; refusals?: string }[]>`
-      select balances, versions, refusals from apply_operations(
-        ${flight[0]?.walletId ?? 0n}, ${this.name}, ${sequence}, ${ids}, ${array(amounts)}
+    const [row] = await this.#sql<Record<keyof Row, string | null>[]>`
+      select balances, versions, refusals, replays from apply_operations(
+        ${flight[0]?.walletId ?? 0n}, ${this.name}, ${sequence}, ${ids}, ${array(amounts)},
+        ${texts(flight.map(({ key }) => key))},
+        ${texts(flight.map(({ ifMatch }) => versionsText(ifMatch)))},
+        ${texts(flight.map(({ ifNoneMatch }) => versionsText(ifNoneMatch)))}
       )`;
     if (!row) throw new Error('apply_operations returned no row');
-    const [balances, versions] = [elements(row.balances), elements(row.versions)];
-    const refusals = row.refusals ? elements(row.refusals) : [];
+    const { balances, versions, refusals, replays } = row;
+    const [balance, version] = [elements(balances), elements(versions)];
+    const [refusal, replay] = [elements(refusals), elements(replays)];
     return flight.map((_, at) => ({
-      kind: (refusals[at] as Outcome['kind'] | undefined) ?? 'ok',
-      balance: integer(balances[at]),
-      version: integer(versions[at]),
+      kind: (refusal[at] as Outcome['kind'] | undefined) ?? 'ok',
+      balance: integer(balance[at]),
+      version: integer(version[at]),
+      ...(replay[at] === 't' ? { isReplay: true } : {}),
     }));
   }
 }
 
+interface Row {
+  balances: string;
+  versions: string;
+  refusals: string;
+  replays: string;
+}
+
+const versionsText = (versions: Versions | undefined) =>
+  versions === 'any' ? '*' : versions && array(versions);
+
+/** A PostgreSQL array's text; null without any element. */
+function texts(all: (string | undefined)[]): string | null {
+  if (all.every((one) => one === undefined)) return null;
+  // A JSON string of printable ASCII is quoted as PostgreSQL has it.
+  return `{${all.map((one) => (one === undefined ? 'NULL' : JSON.stringify(one))).join()}}`;
+}
+
 /** Of a PostgreSQL array's text. */
-function elements(text: string): (string | undefined)[] {
-  return text
-    .slice(1, -1)
-    .split(',')
-    .map((element) => (element === 'NULL' ? undefined : element));
+function elements(text: string | null): (string | undefined)[] {
+  const words = text?.slice(1, -1).split(',') ?? [];
+  return words.map((word) => (word === 'NULL' ? undefined : word));
 }
 
 const integer = (digits: string | undefined) => (digits === undefined ? undefined : BigInt(digits));
 
 export interface Flown {
   flight: Operation[];
-  answers: Answer[];
+  answers: Outcome[];
 }
 
-/** Every fault that the journals show in the answers that flights of many callers were given. */
-export function flownFaults(flown: Flown[], journals: Map<bigint, JournalRow[]>): string[] {
+/** What is stored of some wallets. */
+export interface Stored {
+  journals: Map<bigint, JournalRow[]>;
+  keys: KeyRow[];
+}
+
+/** Every fault that the stored rows show in the answers that flights of many callers were given. */
+export function flownFaults(flown: Flown[], { journals, keys }: Stored): string[] {
   const ids = [...journals.keys()];
+  const uses = new Map(keys.map((row) => [keyName(row), useOf(row)]));
   const faults = flown.flatMap(({ flight, answers }) =>
     ids
-      .filter((id) => !isExplained(id, journals.get(id) ?? [], flight, answers))
+      .filter((id) => {
+        const isHere = (_: unknown, at: number) => flight[at]?.walletId === id;
+        const here = { flight: flight.filter(isHere), answers: answers.filter(isHere) };
+        return !isExplained(id, journals.get(id) ?? [], uses, here);
+      })
       .map((id) => {
         return `wallet ${id} never answered so: ${Bun.inspect({ flight, answers })}`;
       }),
   );
   const told = (id: bigint) =>
     flown.flatMap(({ flight, answers }) =>
-      answers.filter(({ version }, at) => version !== undefined && flight[at]?.walletId === id),
+      answers.filter((answer, at) => isApplied(answer) && flight[at]?.walletId === id),
     );
   const untold = ids.filter((id) => told(id).length !== journals.get(id)?.length);
-  return [...faults, ...untold.map((id) => `wallet ${id}: a version told twice or never`)];
+  const firstUses = flown.flatMap((one) => one.flight.filter((_, at) => isFirstUse(one, at)));
+  const decided = new Set(firstUses.map(keyName));
+  return [
+    ...faults,
+    ...untold.map((id) => `wallet ${id}: a version told twice or never`),
+    ...(firstUses.length === keys.length && decided.size === keys.length
+      ? []
+      : [`${keys.length} keys were decided ${firstUses.length} times`]),
+  ];
 }
 
-/** Whether the model, from some version of a wallet, gives a flight these answers about it. */
+const useOf = ({ type, amount, balance, version, refusal }: KeyRow): Use => ({
+  type,
+  amount,
+  outcome: {
+    kind: (refusal as Outcome['kind'] | null) ?? 'ok',
+    balance: balance ?? undefined,
+    version: version ?? undefined,
+  },
+});
+
+const isApplied = ({ version, isReplay }: Outcome) => version !== undefined && !isReplay;
+
+/** Whether it decided what its key is answered from then on. */
+const isFirstUse = ({ flight, answers }: Flown, at: number) =>
+  flight[at]?.key !== undefined && !answers[at]?.isReplay && answers[at]?.kind !== 'key_reused';
+
+/** Whether the model, from some version of a wallet, gives these answers about it. */
 function isExplained(
   id: bigint,
   journal: JournalRow[],
-  flight: Operation[],
-  answers: Answer[],
+  uses: Map<string, Use>,
+  here: Flown,
 ): boolean {
-  const isHere = (_: unknown, at: number) => flight[at]?.walletId === id;
-  const [operations, given] = [flight.filter(isHere), answers.filter(isHere)];
-  const first = given.find(({ version }) => version !== undefined)?.version;
+  const { flight, answers } = here;
+  const first = answers.find(isApplied)?.version;
   const states: (Wallet | undefined)[] = [undefined, ...journal];
   const starts = first === undefined ? states : states.slice(Number(first) - 1, Number(first));
+  const fresh = new Set(flight.filter((_, at) => isFirstUse(here, at)).map(keyName));
+  const known = [...uses].filter(([name]) => !fresh.has(name));
   return starts.some((state) => {
-    const wallets = new Map(state ? [[id, state]] : []);
-    return Bun.deepEquals(expectedAnswers(wallets, operations), given);
+    const wallet = state && { balance: state.balance, version: state.version };
+    const books = new Books(wallet ? [[id, wallet]] : [], known);
+    const isAnsweredSo = Bun.deepEquals(expectedAnswers(books, flight), answers);
+    // And what it decided is what was stored.
+    return (
+      isAnsweredSo &&
+      [...fresh].every((name) => {
+        return Bun.deepEquals(books.keys.get(name), uses.get(name));
+      })
+    );
   });
 }
