@@ -34,7 +34,9 @@ test('its examples, run in their order, answer as printed', async () => {
   for (const { command, printed } of examples) {
     const here = command.replaceAll('http://localhost:8192', app.url);
     const shell = Bun.spawn(['bash', '-c', here.replaceAll('curl ', 'curl -s ')]);
-    expect(`$ ${command}\n${(await shell.stdout.text()).trimEnd()}`).toBe(`$ ${command}\n${printed}`);
+    expect(`$ ${command}\n${(await shell.stdout.text()).trimEnd()}`).toBe(
+      `$ ${command}\n${printed}`,
+    );
   }
 }, 60_000);
 
