@@ -260,6 +260,15 @@ describe('If-None-Match on an operation', () => {
     expect(await storedBalance(id)).toBe(isApplied ? 4n : 3n);
   });
 
+  test('sees the operations before it in the flight: of many at once, one is applied', async () => {
+    const id = await walletAt(1);
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, () => deposit(id, { 'if-none-match': '"2"' })),
+    );
+    expect(answers.filter(({ status }) => status === 200).map(tag)).toEqual(['"2"']);
+    expect(await storedBalance(id)).toBe(2n);
+  });
+
   test('counts beside If-Match: both must be met', async () => {
     const id = await walletAt(2);
     const pairs = [

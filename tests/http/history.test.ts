@@ -384,6 +384,8 @@ describe('of a million operations', () => {
       select 1, n, 'DEPOSIT', 1, n, to_timestamp(1000000000 + n)
       from generate_series(1, ${COUNT}::int) as n`;
     await sql`insert into wallets values (1, ${COUNT}, ${COUNT}, to_timestamp(${1e9 + COUNT}))`;
+    // Times are answered in UTC wherever the database thinks it is.
+    await sql.unsafe(`alter database ${database.name} set timezone to 'Asia/Kolkata'`);
     await sql.end();
     long = await startApp({ database });
     drop = async () => (await testDatabase()).sql.unsafe(`drop database ${database.name}`);
@@ -439,5 +441,7 @@ describe('of a million operations', () => {
     const { text } = await long.request(`${WALLETS}/1/operations?before=51`);
     const { operations, next } = JSON.parse(text).data as { operations: Entry[]; next: null };
     expect([operations.map(({ version }) => version), next]).toEqual([countdown(50, 1), null]);
+    const time = timeOf(1).replace('.000Z', '.000000Z');
+    expect(operations.at(-1)?.createdAt).toBe(time);
   });
 });

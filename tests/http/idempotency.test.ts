@@ -254,6 +254,15 @@ describe('the same key at once, in two workers,', () => {
     }
   });
 
+  test('is decided once, though no lock is there for who comes second', async () => {
+    for (let round = 0; round < 60; round += 1) {
+      const id = freshWalletId();
+      // One to each, because a flight of several is sent again in halves when it fails.
+      const pair = [withdraw(id, 5n, 'k', {}, app), withdraw(id, 5n, 'k', {}, other)];
+      expectOneDecision(await Promise.all(pair), 400, refusalText('wallet not found'));
+    }
+  });
+
   test('is applied once, on a wallet that exists', async () => {
     for (let round = 0; round < 10; round += 1) {
       const id = freshWalletId();
