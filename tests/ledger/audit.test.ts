@@ -64,6 +64,27 @@ test('a key that was forgotten and used again has no fault', async () => {
   expect(await auditFaults(sql, [walletId])).toEqual([]);
 });
 
+test('keys are walked page by page, to the last', async () => {
+  const [id, rows] = [freshWalletId(), 50_001];
+  const before = await audit(sql, () => {});
+  // The order of the alphabet is not that of the index, which is that of the bytes.
+  await sql`
+    insert into idempotency_keys (wallet_id, key, type, amount, refusal, created_at)
+    select ${id}, substr('aBcD-z', n % 6 + 1, 1) || n, 'DEPOSIT', 1, 'precondition_failed', now()
+    from generate_series(1, ${rows}::int) as n`;
+  await sql`
+    update idempotency_keys set refusal = null where wallet_id = ${id} and key in (
+      select max(key) from idempotency_keys where wallet_id = ${id}
+      union all select min(key) from idempotency_keys where wallet_id = ${id}
+    )`;
+  const pages: number[] = [];
+  const after = await audit(sql, ({ keys }) => pages.push(keys));
+  expect(after.keys - before.keys).toBe(rows);
+  expect(new Set(pages).size).toBeGreaterThan(2);
+  expect(await faultsOf(id)).toHaveLength(2);
+  await sql`delete from idempotency_keys where wallet_id = ${id}`;
+});
+
 describe('a fault is named', () => {
   const journal = 'update operations set';
   const wallet = 'update wallets set';

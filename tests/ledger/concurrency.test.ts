@@ -138,8 +138,8 @@ const callers = fc.array(
       through: fc.nat(APPS - 1),
       // Few keys and versions, so that the callers meet.
       key: fc.option(fc.constantFrom('a', 'b', 'c'), { freq: 2, nil: undefined }),
-      ifMatch: fc.option(versions, { freq: 1, nil: undefined }),
-      ifNoneMatch: fc.option(versions, { freq: 1, nil: undefined }),
+      ifMatch: fc.option(versions, { freq: 2, nil: undefined }),
+      ifNoneMatch: fc.option(versions, { freq: 2, nil: undefined }),
       hasTerms: fc.boolean(),
     }),
     { minLength: 1, maxLength: 12 },
