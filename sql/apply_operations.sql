@@ -64,7 +64,7 @@ declare
   known_versions bigint[];
   known_refusals text[];
   first_use    bigint;
-  -- Whether the key at hand was used before, and then whether for the same; null without a key.
+  -- Whether the key at hand was used for the same operation; null if it is new, or there is none.
   replay       boolean;
   -- Whether an operation is the first use of its key; null if all are.
   fresh        boolean[];
@@ -271,7 +271,8 @@ begin
     new_versions[place] := here_version;
   end if;
 
-  -- 5. The journal, and the new keys beside it.
+  -- 5. The journal, and the new keys beside it; these by wallet, because nothing else makes two
+  -- flights wait in order for the keys of wallets that do not exist.
   insert into operations
     (wallet_id, version, type, amount, balance, created_at, idempotency_key)
   select o.wallet_id, o.version,
