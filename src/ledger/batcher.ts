@@ -45,12 +45,14 @@ export class Batcher<Question, Answer> {
   }
 
   /**
-   * Sends once a turn of the event loop has brought no further call, or a batch is full: what the
-   * clients have sent already shares the batch, and nothing is waited for. (256 connections on one
-   * wallet: 103 to a flight instead of 63, 15 % more operations a second.)
+   * Sends when a batch is full, or once a turn of the event loop has brought no further call: what
+   * the clients have sent already shares the batch, and nothing is waited for. (256 connections on
+   * one wallet: 103 to a flight instead of 63, 15 % more operations a second.) Under overload turns
+   * are long, so a full batch goes in the turn in which the last one landed.
    */
   #schedule(): void {
-    if (this.#isScheduled) return;
+    if (this.#waiting.length >= this.#limits.batchMax) this.#dispatch();
+    if (this.#isScheduled || this.#waiting.length === 0) return;
     this.#isScheduled = true;
     let seen = 0;
     const look = () => {
