@@ -4,7 +4,7 @@
  */
 import type { Sql } from '../database/connection.ts';
 import type { Line } from '../database/line.ts';
-import type { Call } from './call.ts';
+import { answerLateCalls, type Call } from './call.ts';
 import type {
   JournalEntry,
   Moment,
@@ -13,7 +13,7 @@ import type {
   PageOutcome,
   PageRequest,
 } from './ledger.ts';
-import { read } from './reading.ts';
+import { AWAY, read } from './reading.ts';
 
 type Found = Exclude<MomentOutcome | PageOutcome, NotApplied>;
 
@@ -21,11 +21,15 @@ type Found = Exclude<MomentOutcome | PageOutcome, NotApplied>;
 export type JournalQuery = (sql: Sql) => Promise<Found>;
 
 /** Carries calls through a line, one after the other; resolves when each is answered. */
-export async function readJournal(
+export function readJournal(
   line: Line,
   calls: Call<JournalQuery, Found | NotApplied>[],
 ): Promise<void> {
-  for (const call of calls) await read(line, [call], call.question, (_, answer) => answer);
+  const inTurn = async () => {
+    for (const call of calls) await read(line, [call], call.question, (_, answer) => answer);
+  };
+  // One that hangs must not make those behind it late.
+  return answerLateCalls(calls, inTurn(), AWAY);
 }
 
 /** The balance right after an operation, or after the last one not later than a time. */
@@ -53,18 +57,18 @@ export const pageQuery =
   (walletId: bigint, { limit, before }: PageRequest) =>
   async (sql: Sql) => {
     const [row] = await sql<{ version: bigint; entries: StoredEntry[] }[]>`
-    select wallet.version, coalesce((
-      select json_agg(json_build_array(
-        version::text, type, amount::text, balance::text,
-        to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), idempotency_key
-      ) order by version desc)
-      from (
-        select * from operations
-        where wallet_id = ${walletId} and version < ${before}
-        order by version desc limit ${limit}
-      ) as page
-    ), '[]') as entries
-    from wallets as wallet where wallet.id = ${walletId}`;
+      select wallet.version, coalesce((
+        select json_agg(json_build_array(
+          version::text, type, amount::text, balance::text,
+          to_char(created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), idempotency_key
+        ) order by version desc)
+        from (
+          select * from operations
+          where wallet_id = ${walletId} and version < ${before}
+          order by version desc limit ${limit}
+        ) as page
+      ), '[]') as entries
+      from wallets as wallet where wallet.id = ${walletId}`;
     if (!row) return { kind: 'no_wallet' } as const;
     return { kind: 'ok', version: row.version, entries: row.entries.map(entry) } as const;
   };

@@ -10,7 +10,8 @@ import type { NotApplied } from './ledger.ts';
 
 const RETRY_MS = 100;
 
-const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
+/** What a read is answered that the database left waiting. */
+export const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
 
 /**
  * Asks again as long as the database does not answer, and answers each call by its deadline.

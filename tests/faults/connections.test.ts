@@ -184,6 +184,22 @@ test('a burst of many batches is answered in time, not one batch after the other
   await ledger.close();
 });
 
+test('readers of the past are answered in time, not one after the other', async () => {
+  const walletId = freshWalletId();
+  const limits = { batchMax: 500, queueMax: 1000, requestTimeoutMs: 500, attemptTimeoutMs: 400 };
+  const ledger = new GroupCommitLedger(proxy.address, { flightSlots: 1, ...limits }, logger);
+  await ledger.apply({ walletId, type: 'DEPOSIT', amount: 1n });
+  const read = () => ledger.operations(walletId, { limit: 1, before: 2n });
+  expect(await read()).toMatchObject({ kind: 'ok' });
+  proxy.freeze();
+  const began = Date.now();
+  const outcomes = await Promise.all(Array.from({ length: 60 }, read)).finally(() => proxy.thaw());
+  expect(outcomes.map(({ kind }) => kind)).toEqual(outcomes.map(() => 'not_applied'));
+  // Sixty readers, each until its attempt times out, would take 24 s.
+  expect(Date.now() - began).toBeLessThan(6000);
+  await ledger.close();
+});
+
 describe('a service under load', () => {
   test('whose connections are all cut, before and after COMMIT, shows no error', async () => {
     const target = await emptyDatabase();
