@@ -2,6 +2,7 @@
  * The call of sql/apply_operations.sql: operations to arrays, arrays to outcomes.
  * Invariant: an answer for each operation, in its place, or an error.
  */
+import { arrayElements, arrayText } from '../database/array-text.ts';
 import type { Sql } from '../database/connection.ts';
 import type { Decision, Operation, Versions } from './ledger.ts';
 
@@ -35,29 +36,27 @@ export async function applyOperations(sql: Sql, { slot, sequence }: Ticket, flig
   return decisions(row, flight.length);
 }
 
-const walletIds = (flight: Operation[]) => `{${flight.map(({ walletId }) => walletId).join()}}`;
+const walletIds = (flight: Operation[]) => arrayText(flight.map(({ walletId }) => walletId));
 
 /** Signed, as apply_operations takes them. */
 const amounts = (flight: Operation[]) =>
-  `{${flight.map(({ type, amount }) => (type === 'DEPOSIT' ? amount : -amount)).join()}}`;
+  arrayText(flight.map(({ type, amount }) => (type === 'DEPOSIT' ? amount : -amount)));
 
 /** An array with NULL where an operation has none; null when no operation has any. */
 function optional(flight: Operation[], element: (operation: Operation) => string | undefined) {
   const elements = flight.map(element);
   if (elements.every((one) => one === undefined)) return null;
-  return `{${elements.map((one) => one ?? 'NULL').join()}}`;
+  return arrayText(elements.map((one) => one ?? 'NULL'));
 }
 
 const quoted = (text: string) => `"${text.replace(/["\\]/g, '\\$&')}"`;
 
-const condition = (versions: Versions) => (versions === 'any' ? '"*"' : `"{${versions.join()}}"`);
-
-const elements = (array: string | null) => array?.slice(1, -1).split(',');
+const condition = (versions: Versions) => (versions === 'any' ? '"*"' : `"${arrayText(versions)}"`);
 
 function decisions(row: AnswerRow, count: number): Decision[] {
-  const balances = elements(row.balances) ?? [];
-  const versions = elements(row.versions) ?? [];
-  const [refusals, replays] = [elements(row.refusals), elements(row.replays)];
+  const [balances, versions] = [arrayElements(row.balances), arrayElements(row.versions)];
+  const refusals = row.refusals === null ? undefined : arrayElements(row.refusals);
+  const replays = row.replays === null ? undefined : arrayElements(row.replays);
   if (balances.length !== count || versions.length !== count)
     throw new Error(`Bug: ${balances.length} answers for ${count} operations`);
   return balances.map((balance, at) => {

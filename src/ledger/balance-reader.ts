@@ -3,6 +3,7 @@
  * Invariant: a query starts after the last of its calls arrived, so it sees every operation that
  * was answered before any of them.
  */
+import { arrayElements, arrayText } from '../database/array-text.ts';
 import type { Sql } from '../database/connection.ts';
 import type { Line } from '../database/line.ts';
 import type { Call } from './call.ts';
@@ -26,14 +27,12 @@ async function select(sql: Sql, ids: bigint[]): Promise<Map<bigint, BalanceOutco
   const [row] = await sql<{ balances: string; versions: string }[]>`
     select array_agg(wallet.amount order by asked.place) as balances,
       array_agg(wallet.version order by asked.place) as versions
-    from unnest(${`{${ids.join()}}`}::bigint[]) with ordinality as asked (id, place)
+    from unnest(${arrayText(ids)}::bigint[]) with ordinality as asked (id, place)
     left join wallets as wallet on wallet.id = asked.id`;
   if (!row) throw new Error('Bug: an aggregate returned no row');
-  const [balances, versions] = [elements(row.balances), elements(row.versions)];
+  const [balances, versions] = [arrayElements(row.balances), arrayElements(row.versions)];
   return new Map(ids.map((id, at) => [id, outcome(balances[at], versions[at])]));
 }
-
-const elements = (array: string) => array.slice(1, -1).split(',');
 
 function outcome(balance = '', version = ''): BalanceOutcome {
   if (balance === 'NULL') return { kind: 'no_wallet' };
