@@ -93,7 +93,9 @@ async function bench(stage: Stage): Promise<number> {
     printWorkload(result);
   }
   if (isChosen({ id: KEY_COST })) {
-    const able = await findGenerator(stage, undefined, ({ hasFreshKeys }) => hasFreshKeys);
+    const able = generator.hasFreshKeys
+      ? generator
+      : await findGenerator(stage, undefined, ({ hasFreshKeys }) => hasFreshKeys);
     results.keyCost = await measureKeyCost(base, able, databases.group, pace);
     printKeyCost(results.keyCost);
   }
