@@ -8,7 +8,7 @@ import { docsRoutes } from './http/docs.ts';
 import { refuse } from './http/envelope.ts';
 import { answerOtherMethods } from './http/methods.ts';
 import { probeRoutes, type Readiness } from './http/probes.ts';
-import { type WalletOptions, walletRoutes } from './http/wallets.ts';
+import { type OperationMeter, type WalletOptions, walletRoutes } from './http/wallets.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import type { Logger } from './log.ts';
 
@@ -16,6 +16,7 @@ export interface AppParts {
   ledger: Ledger;
   readiness: Readiness;
   logger: Logger;
+  meter: OperationMeter;
   options: WalletOptions;
 }
 
@@ -23,14 +24,14 @@ export interface AppParts {
 const ANY_HOST = { standardHostname: false };
 
 /** @returns the application; give its `fetch` to a server. */
-export function buildApp({ ledger, readiness, logger, options }: AppParts) {
+export function buildApp({ ledger, readiness, logger, meter, options }: AppParts) {
   const app = new Elysia({ strictPath: true, normalize: false, handler: ANY_HOST })
     .onError(({ code, error, request }) => {
       if (code === 'NOT_FOUND') return refuse(request, { kind: 'unknown_path' });
       logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
       return refuse(request, { kind: 'internal_error' });
     })
-    .use(walletRoutes(ledger, options))
+    .use(walletRoutes(ledger, meter, options))
     .use(probeRoutes(readiness))
     .use(docsRoutes());
   return answerOtherMethods(app);

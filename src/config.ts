@@ -9,11 +9,12 @@ import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { readServer, type ServerAddress } from './server-address.ts';
 import { type Environment, type HostAndPort, Settings } from './settings.ts';
-
 import { StartError } from './start-error.ts';
 
 export interface Config {
   address: HostAndPort;
+  /** Where metrics are shown; if the default is taken, nowhere. */
+  metricsAddress: HostAndPort;
   /** undefined: no server was named, so the service runs its own under `dataDirectory`. */
   server: ServerAddress | undefined;
   dataDirectory: string;
@@ -53,6 +54,8 @@ const WORKERS_DEFAULT_MAX = 8;
 
 /** Bun drops a connection that is silent for 255 s, and ours must answer before. */
 const REQUEST_TIMEOUT_MAX_MS = 200_000;
+
+export const METRICS_ADDRESS_DEFAULT = '127.0.0.1:9192';
 
 const BOOLEANS = ['true', 'false'] as const;
 
@@ -95,6 +98,7 @@ export function readConfig(environment: Environment = process.env): Config {
   const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });
   const config: Config = {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
+    metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
     server: readServer(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
@@ -117,11 +121,22 @@ export function readConfig(environment: Environment = process.env): Config {
     drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
     logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
+  if (overlap(config.address, config.metricsAddress)) {
+    settings.fault('METRICS_ADDRESS', 'must not be the APP_ADDRESS');
+  }
   if (settings.faults.length > 0) throw new ConfigError(settings.faults);
   return config;
 }
 
-/** Connections that all workers together may open: flights, balances, journal, probe of each. */
+function overlap(one: HostAndPort, other: HostAndPort): boolean {
+  const isEverywhere = one.host === '' || other.host === '';
+  return one.port === other.port && (isEverywhere || one.host === other.host);
+}
+
+/**
+ * Connections that all workers together may open: flights, balances, journal, probe of each. While
+ * they are replaced there is one more of them.
+ */
 export function workerConnections({ workers, flightSlots }: Config): number {
-  return workers * (flightSlots + 3);
+  return (workers + 1) * (flightSlots + 3);
 }

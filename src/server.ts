@@ -13,6 +13,8 @@ export interface ServeOptions {
   requestTimeoutMs: number;
   /** Shares the port with other processes. Off, a taken port is an error. */
   reusePort: boolean;
+  /** Called with each request and its answer; the time is in seconds. */
+  onAnswer: (request: Request, response: Response, seconds: number) => void;
 }
 
 export interface Server {
@@ -41,6 +43,12 @@ export function bindHost(host: string): string {
   return interfaces.some((one) => one?.family === 'IPv6') ? '::' : '0.0.0.0';
 }
 
+/** Where a client on this machine finds what listens on an address. */
+export function urlOf({ host, port }: HostAndPort): string {
+  const name = host === '' ? 'localhost' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+}
+
 /** Without a (valid) Host, Bun gives a path alone as the URL, in which the router finds nothing. */
 function withHost(request: Request): Request {
   if (!request.url.startsWith('/')) return request;
@@ -49,7 +57,7 @@ function withHost(request: Request): Request {
 
 /** @throws EADDRINUSE when the port is taken and not shared. */
 export function serve(handler: Handler, options: ServeOptions): Server {
-  const { address, requestTimeoutMs, reusePort } = options;
+  const { address, requestTimeoutMs, reusePort, onAnswer } = options;
   let draining = false;
   const server = Bun.serve({
     hostname: bindHost(address.host),
@@ -58,7 +66,9 @@ export function serve(handler: Handler, options: ServeOptions): Server {
     maxRequestBodySize: BODY_HARD_STOP_BYTES,
     idleTimeout: Math.ceil(requestTimeoutMs / 1000) + IDLE_MARGIN_SECONDS,
     fetch: async (request) => {
+      const began = performance.now();
       const response = await handler(withHost(request));
+      onAnswer(request, response, (performance.now() - began) / 1000);
       if (draining) response.headers.set('connection', 'close');
       return response;
     },

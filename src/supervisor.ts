@@ -13,8 +13,10 @@ import { checkServer, waitUntilAnswers } from './database/readiness.ts';
 import { removeStaleSlots } from './ledger/flight-slot.ts';
 import { pruneKeys } from './ledger/key-pruner.ts';
 import type { Logger } from './log.ts';
+import { startMonitor } from './monitor.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
+import { urlOf } from './server.ts';
 import type { ServerAddress } from './server-address.ts';
 import type { Environment } from './settings.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
@@ -68,10 +70,19 @@ async function prepareDatabase(server: ServerAddress, { config, logger, stop }: 
 
 async function runWorkers(server: ServerAddress, supervision: Supervision): Promise<void> {
   const { config, environment, logger, stop, force } = supervision;
+  const monitor = startMonitor(server, () => keeper.workers, config, logger);
+  const keeper: WorkerKeeper = new WorkerKeeper(
+    {
+      environment: { ...environment, ...databaseVariables(server) },
+      logger,
+      collector: monitor.collector,
+      onDeath: monitor.countDeath,
+    },
+    config.drainMs,
+  );
+  force.addEventListener('abort', () => keeper.kill());
   const count = process.platform === 'linux' ? config.workers : 1;
-  const workers = new WorkerKeeper({ ...environment, ...databaseVariables(server) }, logger);
-  force.addEventListener('abort', () => workers.kill());
-  const ready = workers.start(count);
+  const ready = keeper.start(count);
   const line = new Line(server, {
     name: 'wallet-pruner',
     attemptTimeoutMs: config.attemptTimeoutMs,
@@ -82,12 +93,11 @@ async function runWorkers(server: ServerAddress, supervision: Supervision): Prom
   if (!stop.aborted) announce(config, count, logger);
   await stopped;
   logger.info('stopping');
-  await Promise.all([workers.stop(config.drainMs), pruning.then(() => line.close())]);
+  await Promise.all([keeper.stop(), pruning.then(() => line.close()), monitor.stop()]);
 }
 
 function announce({ address, server }: Config, workers: number, logger: Logger): void {
-  const host = address.host === '' ? 'localhost' : address.host;
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`;
+  const url = urlOf(address);
   const database = server ? 'PostgreSQL' : 'embedded PostgreSQL';
   logger.info({ workers, database }, `listening on ${url}, docs at ${url}/swagger`);
 }

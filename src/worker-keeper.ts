@@ -1,71 +1,96 @@
 /**
- * Starts worker processes, replaces those that die, and ends them.
- * Invariant: after `stop` or `kill` no worker is left and none is started.
+ * Keeps as many workers as the service should have, and replaces them all on demand.
+ * Invariant: after `stop` or `kill` no worker is left and none is started; while it rolls there are
+ * never fewer than there should be.
  */
-import { join } from 'node:path';
-import { keepAlive } from './keep-alive.ts';
-import type { Logger } from './log.ts';
-import type { Environment } from './settings.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type PostOptions, WorkerPost } from './worker-post.ts';
 
-/** Given to a worker beyond its own limit for draining before it is killed. */
-const DRAIN_MARGIN_MS = 2000;
+/** A worker is there in a second; one that needs longer than this will not come. */
+const LISTEN_MS = 30_000;
 
 /** The workers of one service. */
 export class WorkerKeeper {
-  readonly #environment: Environment;
-  readonly #logger: Logger;
-  readonly #workers = new Set<Bun.Subprocess>();
+  readonly #options: PostOptions;
+  readonly #drainMs: number;
+  #posts: WorkerPost[] = [];
   readonly #stopping = new AbortController();
-  readonly #kept: Promise<void>[] = [];
+  #rolling: Promise<void> | undefined;
 
-  /** @param environment the variables that a worker reads its configuration from. */
-  constructor(environment: Environment, logger: Logger) {
-    this.#environment = environment;
-    this.#logger = logger;
+  constructor(options: PostOptions, drainMs: number) {
+    this.#options = options;
+    this.#drainMs = drainMs;
+  }
+
+  /** The workers that are there; while one takes over from another, both. */
+  get workers(): { number: number; pid: number }[] {
+    return this.#posts.flatMap(({ number, pid }) => (pid === undefined ? [] : [{ number, pid }]));
   }
 
   /** Starts `count` workers; resolves when each has listened for the first time. */
   async start(count: number): Promise<void> {
-    const ready = Array.from({ length: count }, () => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#kept.push(keepAlive(() => this.#live(resolve), this.#stopping.signal));
-      return promise;
-    });
-    await Promise.all(ready);
+    await Promise.all(Array.from({ length: count }, (_, at) => this.#open(at + 1).listening));
   }
 
-  /** Lets every worker drain for `drainMs`, kills what is left after that, and awaits their end. */
-  async stop(drainMs: number): Promise<void> {
+  /** Lets every worker drain, kills what is left after that, and awaits their end. */
+  async stop(): Promise<void> {
     this.#stopping.abort();
-    for (const worker of this.#workers) worker.kill('SIGTERM');
-    const force = setTimeout(() => this.kill(), drainMs + DRAIN_MARGIN_MS);
-    await Promise.all(this.#kept);
-    clearTimeout(force);
+    await Promise.all(this.#posts.map((post) => post.close(this.#drainMs)));
+    await this.#rolling;
   }
 
-  /** Ends every worker at once; what they were doing is decided by the database alone. */
+  /** Ends every worker at once. */
   kill(): void {
     this.#stopping.abort();
-    for (const worker of this.#workers) worker.kill('SIGKILL');
+    for (const post of this.#posts) post.kill();
   }
 
-  async #live(onReady: () => void): Promise<void> {
-    const worker = this.#spawn(onReady);
-    await worker.exited;
-    this.#workers.delete(worker);
-    if (this.#stopping.signal.aborted) return;
-    const { pid, exitCode, signalCode } = worker;
-    this.#logger.error({ worker: pid, exitCode, signalCode }, 'a worker died; replacing it');
-  }
-
-  #spawn(onReady: () => void): Bun.Subprocess {
-    const worker = Bun.spawn([process.execPath, join(import.meta.dir, 'main.ts'), 'worker'], {
-      env: this.#environment,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      // The first message says that it listens. The channel itself tells it that we live.
-      ipc: onReady,
+  /**
+   * Replaces the workers one by one: the next listens before the last one drains. One that does not
+   * come up leaves the others in their places. A call while it is under way joins it.
+   */
+  roll(): Promise<void> {
+    this.#rolling ??= this.#roll().finally(() => {
+      this.#rolling = undefined;
     });
-    this.#workers.add(worker);
-    return worker;
+    return this.#rolling;
+  }
+
+  async #roll(): Promise<void> {
+    const { logger } = this.#options;
+    const posts = [...this.#posts];
+    for (const [at, old] of posts.entries()) {
+      const began = performance.now();
+      const next = this.#open(old.number);
+      const listens = await this.#listens(next);
+      const listening = performance.now();
+      if (this.#stopping.signal.aborted) return;
+      if (!listens) {
+        logger.error({ worker: next.pid }, 'a new worker does not listen; the old ones stay');
+        return this.#close(next);
+      }
+      const [from, to] = [old.pid, next.pid];
+      await this.#close(old);
+      const startMs = Math.round(listening - began);
+      const drainMs = Math.round(performance.now() - listening);
+      logger.info({ from, to, startMs, drainMs }, `replaced worker ${at + 1} of ${posts.length}`);
+    }
+  }
+
+  #listens(post: WorkerPost): Promise<boolean> {
+    const { signal } = this.#stopping;
+    const late = sleep(LISTEN_MS, false, { signal }).catch(() => false);
+    return Promise.race([post.listening.then(() => true), late]);
+  }
+
+  #open(number: number): WorkerPost {
+    const post = new WorkerPost(number, this.#options);
+    this.#posts.push(post);
+    return post;
+  }
+
+  async #close(post: WorkerPost): Promise<void> {
+    await post.close(this.#drainMs);
+    this.#posts = this.#posts.filter((one) => one !== post);
   }
 }

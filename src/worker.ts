@@ -6,34 +6,56 @@
 import { buildApp } from './app.ts';
 import type { Config } from './config.ts';
 import { Probe } from './database/probe.ts';
+import { routeOf } from './http/routes.ts';
 import { GroupCommitLedger } from './ledger/group-commit-ledger.ts';
 import type { Logger } from './log.ts';
+import { REPORT_MS } from './metrics/collector.ts';
+import { addLoadGauges } from './metrics/load-gauges.ts';
+import { Meter } from './metrics/meter.ts';
+import { watchProcess } from './metrics/process-watch.ts';
 import { type Server, serve } from './server.ts';
+import { tellSupervisor } from './worker-channel.ts';
 
 /** Serves until it is told to stop; resolves when everything is closed. */
 export async function runWorker(config: Config, logger: Logger): Promise<void> {
   const { server: address, requestTimeoutMs, isKeyRequired } = config;
   if (!address) throw new Error('Bug: a worker was started without a database server');
-  const ledger = new GroupCommitLedger(address, config, logger);
+  const meter = new Meter();
+  const ledger = new GroupCommitLedger(address, config, { logger, meter });
   const probe = new Probe(address);
   const app = buildApp({
     ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
+    meter,
     options: { requestTimeoutMs, isKeyRequired },
   });
   const server: Server = serve(app.fetch, {
     address: config.address,
     requestTimeoutMs,
     reusePort: process.platform === 'linux',
+    onAnswer: ({ url }, { status }, seconds) => meter.request(routeOf(url), status, seconds),
   });
-  process.send?.('ready');
+  addLoadGauges(meter.registry, () => ledger.load());
+  const report = reporter(meter);
+  const reporting = setInterval(report, REPORT_MS);
+  await tellSupervisor({ kind: 'listening' });
 
   const reason = await untilStopped();
   logger.info({ reason }, 'draining');
   await server.drain(config.drainMs);
   await Promise.all([ledger.close(), probe.close()]);
+  clearInterval(reporting);
+  await report();
   logger.info('drained');
+}
+
+function reporter({ registry }: Meter): () => Promise<void> {
+  const look = watchProcess();
+  return async () => {
+    const report = { metrics: await registry.getMetricsAsJSON(), process: look() };
+    await tellSupervisor({ kind: 'report', report });
+  };
 }
 
 /** A terminal's Ctrl-C reaches the whole group; the supervisor answers it with a SIGTERM to us. */

@@ -32,6 +32,7 @@ const serverOf = (url: string) => readConfig({ DATABASE_URL: url }).server;
 test('an empty environment is a service of its own on this machine only', () => {
   expect(readConfig({})).toEqual({
     address: { host: '127.0.0.1', port: 8192 },
+    metricsAddress: { host: '127.0.0.1', port: 9192 },
     server: undefined,
     dataDirectory: join(projectRoot, '.data'),
     workers: Math.min(availableParallelism(), 8),

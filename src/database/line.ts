@@ -29,6 +29,7 @@ export class Line {
   readonly #address: ServerAddress;
   readonly #options: LineOptions;
   #client: Sql | undefined;
+  #attempts = 0;
 
   constructor(address: ServerAddress, options: LineOptions) {
     this.#address = address;
@@ -37,6 +38,11 @@ export class Line {
 
   get isOpen(): boolean {
     return this.#client !== undefined;
+  }
+
+  /** Whether a statement is on its way. */
+  get isBusy(): boolean {
+    return this.#attempts > 0;
   }
 
   /** Opens the connection if none stands; why it could not is never `lost`. Never rejects. */
@@ -49,7 +55,9 @@ export class Line {
   async attempt<Value>(send: (sql: Sql) => Promise<Value>): Promise<Attempt<Value>> {
     const opened = await this.#open();
     if (opened.kind !== 'answered') return { kind: 'refused', error: opened.error };
+    this.#attempts += 1;
     const attempt = await this.#settle(send(opened.value));
+    this.#attempts -= 1;
     if (attempt.kind === 'lost') this.#drop(opened.value);
     return attempt;
   }

@@ -19,8 +19,8 @@ const SILENT_ATTEMPTS = 4;
 /** PostgreSQL below this lacks what the SQL files use. */
 const VERSION_MIN = 15;
 
-/** Connections kept free beside the workers': a migration, a psql, a backup. */
-const SPARE_CONNECTIONS = 3;
+/** Connections beside the workers': two of the supervisor's, and a migration, a psql, a backup. */
+const SPARE_CONNECTIONS = 5;
 
 export interface Wait {
   timeoutMs: number;
@@ -84,7 +84,7 @@ export async function checkServer(sql: Sql, connections: number): Promise<void> 
   const needed = connections + SPARE_CONNECTIONS;
   if (needed <= server.available) return;
   throw new StartError(
-    `WORKERS x (FLIGHT_SLOTS + 3) + ${SPARE_CONNECTIONS} is ${needed} connections, but ` +
+    `(WORKERS + 1) x (FLIGHT_SLOTS + 3) + ${SPARE_CONNECTIONS} is ${needed} connections, but ` +
       `the server admits ${server.available}: lower WORKERS or FLIGHT_SLOTS, or raise ` +
       'max_connections',
   );

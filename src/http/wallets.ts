@@ -3,7 +3,15 @@
  * Invariant: refusals are judged in the order of the registry, before anything has an effect.
  */
 import { Elysia } from 'elysia';
-import type { Decision, JournalEntry, Ledger, MomentOutcome, Versions } from '../ledger/ledger.ts';
+import type {
+  Decision,
+  JournalEntry,
+  Ledger,
+  MomentOutcome,
+  Operation,
+  OperationOutcome,
+  Versions,
+} from '../ledger/ledger.ts';
 import { matches } from './entity-tags.ts';
 import { notModified, REPLAYED, refuse, succeedAt, walletJson } from './envelope.ts';
 import { balanceDocs, operationDocs, pageDocs } from './openapi.ts';
@@ -14,6 +22,11 @@ import { decoder, OperationBody } from './schema.ts';
 
 const decodeOperation = decoder(OperationBody);
 
+/** Who counts the operations. */
+export interface OperationMeter {
+  operation(type: Operation['type'], outcome: string): void;
+}
+
 export interface WalletOptions {
   /** For the arrival of a body and, apart from that, for the ledger. */
   requestTimeoutMs: number;
@@ -22,7 +35,9 @@ export interface WalletOptions {
 }
 
 /** POST /api/v1/wallets, GET /api/v1/wallets/{id} and GET /api/v1/wallets/{id}/operations. */
-export function walletRoutes(ledger: Ledger, { requestTimeoutMs, isKeyRequired }: WalletOptions) {
+export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: WalletOptions) {
+  const { requestTimeoutMs, isKeyRequired } = options;
+
   async function operate(request: Request): Promise<Response> {
     const bytes = await receiveJson(request, requestTimeoutMs);
     if ('refusal' in bytes) return refuse(request, bytes.refusal);
@@ -43,6 +58,7 @@ export function walletRoutes(ledger: Ledger, { requestTimeoutMs, isKeyRequired }
       ifNoneMatch,
     };
     const outcome = await ledger.apply(operation);
+    meter.operation(operationType, wordFor(outcome));
     if (outcome.kind === 'not_applied' || outcome.kind === 'outcome_unknown') {
       return refuse(request, outcome);
     }
@@ -82,6 +98,10 @@ export function walletRoutes(ledger: Ledger, { requestTimeoutMs, isKeyRequired }
       detail: pageDocs,
     });
 }
+
+/** An answer that was given before counts as that alone: nothing happened now. */
+const wordFor = (outcome: OperationOutcome) =>
+  'isReplay' in outcome && outcome.isReplay ? 'replayed' : outcome.kind;
 
 /** What the ledger decided, now or at the first use of the operation's key. */
 function answer(request: Request, id: bigint, amount: bigint, decision: Decision): Response {

@@ -30,6 +30,11 @@ export class Batcher<Question, Answer> {
     this.#idle = [...carriers];
   }
 
+  /** Calls that wait for a carrier. */
+  get length(): number {
+    return this.#waiting.length;
+  }
+
   /** @returns the carrier's answer, or `not_applied` when the call could not be sent. */
   ask(question: Question): Promise<Answer | NotApplied> {
     const { queueMax, requestTimeoutMs } = this.#limits;

@@ -15,13 +15,13 @@ const NO_SUCH_SLOT = 'WS001';
 
 /** A row in flight_slots, and the connection that serves it. */
 export class FlightSlot {
-  readonly #line: Line;
+  readonly line: Line;
   #slot = crypto.randomUUID();
   #sequence = 0;
   #isRegistered = false;
 
   constructor(address: ServerAddress, options: LineOptions) {
-    this.#line = new Line(address, options);
+    this.line = new Line(address, options);
   }
 
   nextTicket(): Ticket {
@@ -31,14 +31,14 @@ export class FlightSlot {
 
   /** Whether a flight can be sent at once; else `prepare` first. */
   get isReady(): boolean {
-    return this.#isRegistered && this.#line.isOpen;
+    return this.#isRegistered && this.line.isOpen;
   }
 
   /** Connects and registers; no flight is sent yet, so the reason why not is never `lost`. */
   async prepare(): Promise<Failed | undefined> {
-    const refused = await this.#line.open();
+    const refused = await this.line.open();
     if (refused || this.#isRegistered) return refused;
-    const registered = await this.#line.attempt(
+    const registered = await this.line.attempt(
       (sql) => sql`insert into flight_slots (slot) values (${this.#slot}) on conflict do nothing`,
     );
     if (registered.kind !== 'answered') return { kind: 'refused', error: registered.error };
@@ -48,7 +48,7 @@ export class FlightSlot {
 
   /** Sends a flight through a ready slot; the answers are in the order of its operations. */
   async send(ticket: Ticket, flight: Operation[]): Promise<Attempt<Decision[]>> {
-    const attempt = await this.#line.attempt((sql) => applyOperations(sql, ticket, flight));
+    const attempt = await this.line.attempt((sql) => applyOperations(sql, ticket, flight));
     if (attempt.kind !== 'final' || errorCode(attempt.error) !== NO_SUCH_SLOT) return attempt;
     // Somebody took the row for that of a dead process: go on under a new name.
     this.#slot = crypto.randomUUID();
@@ -59,9 +59,9 @@ export class FlightSlot {
   /** Gives the slot up; only between flights. */
   async close(): Promise<void> {
     if (this.#isRegistered) {
-      await this.#line.attempt((sql) => sql`delete from flight_slots where slot = ${this.#slot}`);
+      await this.line.attempt((sql) => sql`delete from flight_slots where slot = ${this.#slot}`);
     }
-    await this.#line.close();
+    await this.line.close();
   }
 }
 

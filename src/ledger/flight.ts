@@ -26,8 +26,24 @@ const NO_ANSWER: OutcomeUnknown = {
   reason: 'the database did not answer in time',
 };
 
+/** Who is told how flights go. */
+export interface FlightWatch {
+  logger: Logger;
+  meter: {
+    /** A flight was answered; the time is that of all its attempts. */
+    landed(operations: number, seconds: number): void;
+    /** A flight has to be sent again. */
+    resent(failure: Failed['kind']): void;
+  };
+}
+
 /** Carries calls through a slot; resolves when each is answered and the slot is free. */
-export async function fly(slot: FlightSlot, calls: OperationCall[], logger: Logger): Promise<void> {
+export async function fly(
+  slot: FlightSlot,
+  calls: OperationCall[],
+  watch: FlightWatch,
+): Promise<void> {
+  const began = performance.now();
   let aboard = calls;
   let frozen: Ticket | undefined;
   for (let attempts = 1; aboard.some(isOpen); attempts += 1) {
@@ -39,12 +55,18 @@ export async function fly(slot: FlightSlot, calls: OperationCall[], logger: Logg
       const ticket = frozen ?? slot.nextTicket();
       const flight = aboard.map(({ question }) => question);
       const attempt = await answerLateCalls(aboard, slot.send(ticket, flight), NO_ANSWER);
-      if (attempt.kind === 'answered') return land(aboard, attempt.value);
-      if (attempt.kind === 'final' && !frozen) return divide(slot, aboard, logger, attempt.error);
+      if (attempt.kind === 'answered') {
+        watch.meter.landed(aboard.length, (performance.now() - began) / 1000);
+        return land(aboard, attempt.value);
+      }
+      if (attempt.kind === 'final' && !frozen) return divide(slot, aboard, watch, attempt.error);
       if (attempt.kind === 'lost') frozen = ticket;
       failed = attempt;
     }
-    if (attempts === 1) logger.warn({ ...trouble(failed), aboard: aboard.length }, 'sending again');
+    watch.meter.resent(failed.kind);
+    if (attempts === 1) {
+      watch.logger.warn({ ...trouble(failed), aboard: aboard.length }, 'sending again');
+    }
     await answerLateCalls(aboard, pauseAfter(attempts), idle());
   }
 
@@ -62,13 +84,13 @@ function land(aboard: OperationCall[], outcomes: OperationOutcome[]): void {
 async function divide(
   slot: FlightSlot,
   aboard: OperationCall[],
-  logger: Logger,
+  watch: FlightWatch,
   error: unknown,
 ): Promise<void> {
   if (aboard.length === 1) return aboard[0]?.fail(error);
   const middle = Math.ceil(aboard.length / 2);
-  await fly(slot, aboard.slice(0, middle), logger);
-  await fly(slot, aboard.slice(middle), logger);
+  await fly(slot, aboard.slice(0, middle), watch);
+  await fly(slot, aboard.slice(middle), watch);
 }
 
 const isOpen = ({ answered }: OperationCall) => !answered;

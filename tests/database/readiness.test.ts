@@ -205,11 +205,11 @@ test('more connections than the server admits are an error that names what to ch
   const [{ admitted } = { admitted: 0 }] = await sql<{ admitted: number }[]>`
     select current_setting('max_connections')::int
       - current_setting('superuser_reserved_connections')::int as admitted`;
-  await checkServer(sql, admitted - 3);
-  const error: unknown = await checkServer(sql, admitted - 2).catch((thrown) => thrown);
+  await checkServer(sql, admitted - 5);
+  const error: unknown = await checkServer(sql, admitted - 4).catch((thrown) => thrown);
   expect(error).toBeInstanceOf(StartError);
   expect((error as Error).message).toBe(
-    `WORKERS x (FLIGHT_SLOTS + 3) + 3 is ${admitted + 1} connections, but the server admits ` +
-      `${admitted}: lower WORKERS or FLIGHT_SLOTS, or raise max_connections`,
+    `(WORKERS + 1) x (FLIGHT_SLOTS + 3) + 5 is ${admitted + 1} connections, but the server ` +
+      `admits ${admitted}: lower WORKERS or FLIGHT_SLOTS, or raise max_connections`,
   );
 });

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../../src/database/connection.ts';
 import { GroupCommitLedger } from '../../src/ledger/group-commit-ledger.ts';
+import { Meter } from '../../src/metrics/meter.ts';
 import type { ServerAddress } from '../../src/server-address.ts';
 import { type Answer, startApp, successText, type TestApp } from '../helpers/app.ts';
 import { emptyDatabase, freshWalletId, storedBalance, testDatabase } from '../helpers/database.ts';
@@ -166,7 +167,7 @@ test('a burst of many batches is answered in time, not one batch after the other
   const ledger = new GroupCommitLedger(
     proxy.address,
     { flightSlots: 1, batchMax: 2, queueMax: 1000, requestTimeoutMs: 500, attemptTimeoutMs: 400 },
-    logger,
+    { logger, meter: new Meter() },
   );
   const deposit = () => ledger.apply({ walletId, type: 'DEPOSIT', amount: 1n });
   expect(await deposit()).toEqual({ kind: 'ok', balance: 1n, version: 1n });
@@ -187,7 +188,8 @@ test('a burst of many batches is answered in time, not one batch after the other
 test('readers of the past are answered in time, not one after the other', async () => {
   const walletId = freshWalletId();
   const limits = { batchMax: 500, queueMax: 1000, requestTimeoutMs: 500, attemptTimeoutMs: 400 };
-  const ledger = new GroupCommitLedger(proxy.address, { flightSlots: 1, ...limits }, logger);
+  const watch = { logger, meter: new Meter() };
+  const ledger = new GroupCommitLedger(proxy.address, { flightSlots: 1, ...limits }, watch);
   await ledger.apply({ walletId, type: 'DEPOSIT', amount: 1n });
   const read = () => ledger.operations(walletId, { limit: 1, before: 2n });
   expect(await read()).toMatchObject({ kind: 'ok' });

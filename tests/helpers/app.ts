@@ -4,6 +4,7 @@ import { Probe } from '../../src/database/probe.ts';
 import { GroupCommitLedger, type LedgerOptions } from '../../src/ledger/group-commit-ledger.ts';
 import type { Ledger, Operation } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log.ts';
+import { Meter } from '../../src/metrics/meter.ts';
 import { serve } from '../../src/server.ts';
 import type { ServerAddress } from '../../src/server-address.ts';
 import { testDatabase } from './database.ts';
@@ -52,17 +53,24 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
   const { requestTimeoutMs = 10_000, isKeyRequired = false, logger = silentLogger } = options;
   const address = options.database ?? (await testDatabase()).address;
   const probe = new Probe(address);
-  const ledger = new GroupCommitLedger(address, { ...LEDGER_DEFAULTS, ...options }, logger);
+  const meter = new Meter();
+  const ledger = new GroupCommitLedger(
+    address,
+    { ...LEDGER_DEFAULTS, ...options },
+    { logger, meter },
+  );
   const app = buildApp({
     ledger: options.ledger ?? ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
+    meter,
     options: { requestTimeoutMs, isKeyRequired },
   });
   const server = serve(app.fetch, {
     address: { host: '127.0.0.1', port: 0 },
     requestTimeoutMs,
     reusePort: false,
+    onAnswer: () => {},
   });
   const stop = async () => {
     await server.drain(0);

@@ -61,6 +61,7 @@ export async function endServices(): Promise<void> {
 /** Use `startService`. */
 export class TestService {
   readonly port: number;
+  readonly metricsPort = freePort();
   readonly dataDirectory: string;
   readonly exited: Promise<number>;
   /** Everything that it and its workers printed so far. */
@@ -82,6 +83,7 @@ export class TestService {
         PATH: process.env.PATH,
         [MARK]: this.#mark,
         APP_ADDRESS: `127.0.0.1:${this.port}`,
+        METRICS_ADDRESS: `127.0.0.1:${this.metricsPort}`,
         DATA_DIR: this.dataDirectory,
         WORKERS: '2',
         ...(database ? databaseVariables(database) : {}),

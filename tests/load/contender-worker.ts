@@ -8,8 +8,10 @@
 import { buildApp } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { connect } from '../../src/database/connection.ts';
+import { routeOf } from '../../src/http/routes.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { createLogger } from '../../src/log.ts';
+import { Meter } from '../../src/metrics/meter.ts';
 import { serve } from '../../src/server.ts';
 import { ClassicalLedger } from './classical-ledger.ts';
 import { MemoryLedger } from './memory-ledger.ts';
@@ -17,13 +19,20 @@ import { MemoryLedger } from './memory-ledger.ts';
 const config = readConfig();
 const { address, requestTimeoutMs, isKeyRequired } = config;
 
+const meter = new Meter();
 const app = buildApp({
   ledger: withoutJournal(openLedger(config, process.argv.slice(2))),
   readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
   logger: createLogger('contender', config.logLevel),
+  meter,
   options: { requestTimeoutMs, isKeyRequired },
 });
-serve(app.fetch, { address, requestTimeoutMs, reusePort: process.platform === 'linux' });
+serve(app.fetch, {
+  address,
+  requestTimeoutMs,
+  reusePort: process.platform === 'linux',
+  onAnswer: ({ url }, { status }, seconds) => meter.request(routeOf(url), status, seconds),
+});
 process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => {});
 process.send?.('ready');

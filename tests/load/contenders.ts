@@ -103,6 +103,7 @@ async function start(
       ...process.env,
       ...databaseVariables(database),
       APP_ADDRESS: `${LOOPBACK}:${port}`,
+      METRICS_ADDRESS: `${LOOPBACK}:${freePort()}`,
       WORKERS: String(WORKERS),
       LOG_LEVEL: 'warn',
       ...variables,

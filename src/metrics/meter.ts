@@ -1,0 +1,85 @@
+/**
+ * What one worker counts, by the names that Prometheus shows.
+ * Invariant: labels have few values, whatever clients send; counting costs no promise and no lock.
+ */
+import { Counter, Histogram, Registry } from 'prom-client';
+
+/** Seconds. Fine where answers are, 1 to 30 ms, and up to the longest a request may take. */
+const REQUEST_BUCKETS = [
+  [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075],
+  [0.1, 0.2, 0.5, 1, 2, 5, 10, 20],
+].flat();
+
+const FLIGHT_BUCKETS = [
+  [0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05],
+  [0.1, 0.2, 0.5, 1, 2, 5, 10],
+].flat();
+
+/** Operations. */
+const SIZE_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
+
+/** The counters and histograms of a worker. */
+export class Meter {
+  readonly registry = new Registry();
+  readonly #registers = [this.registry];
+
+  readonly #requests = new Counter({
+    name: 'wallet_http_requests_total',
+    help: 'Requests answered.',
+    labelNames: ['route', 'status'],
+    registers: this.#registers,
+  });
+  readonly #requestSeconds = new Histogram({
+    name: 'wallet_http_request_duration_seconds',
+    help: 'From reading a request to handing over its answer.',
+    labelNames: ['route'],
+    buckets: REQUEST_BUCKETS,
+    registers: this.#registers,
+  });
+  readonly #operations = new Counter({
+    name: 'wallet_operations_total',
+    help: 'Operations that reached the ledger; a replay is the answer to a key used before.',
+    labelNames: ['type', 'outcome'],
+    registers: this.#registers,
+  });
+  readonly #flightSize = new Histogram({
+    name: 'wallet_flight_operations',
+    help: 'Operations that shared one commit.',
+    buckets: SIZE_BUCKETS,
+    registers: this.#registers,
+  });
+  readonly #flightSeconds = new Histogram({
+    name: 'wallet_flight_duration_seconds',
+    help: 'From sending a flight to its answer, all its attempts together.',
+    buckets: FLIGHT_BUCKETS,
+    registers: this.#registers,
+  });
+  readonly #resends = new Counter({
+    name: 'wallet_flight_resends_total',
+    help: 'Flights sent again, because an attempt was refused for now or its answer was lost.',
+    labelNames: ['failure'],
+    registers: this.#registers,
+  });
+
+  /** An answer was given. */
+  request(route: string, status: number, seconds: number): void {
+    this.#requests.inc({ route, status });
+    this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  /** The ledger answered an operation. */
+  operation(type: string, outcome: string): void {
+    this.#operations.inc({ type: type.toLowerCase(), outcome });
+  }
+
+  /** A flight was answered. */
+  landed(operations: number, seconds: number): void {
+    this.#flightSize.observe(operations);
+    this.#flightSeconds.observe(seconds);
+  }
+
+  /** A flight has to be sent again. */
+  resent(failure: string): void {
+    this.#resends.inc({ failure });
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The post of one worker: someone is always on it, until it is closed.
+ * Invariant: a worker that dies is replaced by another on the same post; after `close` or `kill`
+ * its worker ends and none is started.
+ */
+import { join } from 'node:path';
+import { keepAlive } from './keep-alive.ts';
+import type { Logger } from './log.ts';
+import type { Collector } from './metrics/collector.ts';
+import type { Environment } from './settings.ts';
+import type { WorkerMessage } from './worker-channel.ts';
+
+/** Given to a worker beyond its own limit for draining before it is killed. */
+const DRAIN_MARGIN_MS = 2000;
+
+export interface PostOptions {
+  /** The variables that a worker reads its configuration from. */
+  environment: Environment;
+  logger: Logger;
+  collector: Collector;
+  /** Called when a worker has ended without being told to. */
+  onDeath: () => void;
+}
+
+/** Keeps a worker from its making on. */
+export class WorkerPost {
+  /** From 1. A post that takes over from another has its number. */
+  readonly number: number;
+  /** Resolves when a worker of it has listened for the first time. */
+  readonly listening: Promise<void>;
+  readonly #options: PostOptions;
+  readonly #stopping = new AbortController();
+  readonly #kept: Promise<void>;
+  readonly #onListening: () => void;
+  #worker: Bun.Subprocess | undefined;
+
+  constructor(number: number, options: PostOptions) {
+    this.number = number;
+    this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.listening = promise;
+    this.#onListening = resolve;
+    this.#kept = keepAlive(() => this.#live(), this.#stopping.signal);
+  }
+
+  /** The worker's process; undefined between two. */
+  get pid(): number | undefined {
+    return this.#worker?.pid;
+  }
+
+  /** Lets the worker drain for `drainMs`, kills it after that, and awaits its end. */
+  async close(drainMs: number): Promise<void> {
+    this.#stopping.abort();
+    this.#worker?.kill('SIGTERM');
+    const force = setTimeout(() => this.kill(), drainMs + DRAIN_MARGIN_MS);
+    await this.#kept;
+    clearTimeout(force);
+  }
+
+  /** Ends the worker at once; what it was doing is decided by the database alone. */
+  kill(): void {
+    this.#stopping.abort();
+    this.#worker?.kill('SIGKILL');
+  }
+
+  async #live(): Promise<void> {
+    const { logger, collector, onDeath } = this.#options;
+    const worker = this.#spawn();
+    this.#worker = worker;
+    await worker.exited;
+    this.#worker = undefined;
+    await collector.forget(worker.pid);
+    if (this.#stopping.signal.aborted) return;
+    onDeath();
+    const { pid, exitCode, signalCode } = worker;
+    logger.error({ worker: pid, exitCode, signalCode }, 'a worker died; replacing it');
+  }
+
+  #spawn(): Bun.Subprocess {
+    const { environment, collector } = this.#options;
+    return Bun.spawn([process.execPath, join(import.meta.dir, 'main.ts'), 'worker'], {
+      env: environment,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      // The channel itself tells the worker that we live.
+      ipc: (message: WorkerMessage, worker) => {
+        if (message.kind === 'listening') this.#onListening();
+        else collector.report(worker.pid, message.report);
+      },
+    });
+  }
+}
