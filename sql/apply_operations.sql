@@ -28,13 +28,16 @@
 -- those locks stays true until the commit. Only a wallet that does not exist has no lock: if two
 -- flights record one key of it at once, the later fails with 23505, changes nothing, and can be
 -- sent again.
+--
+-- It runs with the rights of its owner, over the schema that it was made in and nothing before it:
+-- the migration sets a search_path that ends in pg_temp.
 create or replace function apply_operations(
   first_wallet bigint, flight_slot uuid, flight_sequence bigint,
   wallet_ids bigint[], amounts bigint[],
   keys text[] default null, if_match text[] default null, if_none_match text[] default null,
   out balances bigint[], out versions bigint[], out refusals text[], out replays boolean[]
 )
-language plpgsql volatile as $$
+language plpgsql volatile security definer set search_path from current as $$
 declare
   balance_max  constant bigint := 9223372036854775807;
   last_flight  bigint;
@@ -358,3 +361,7 @@ begin
   where slot.slot = flight_slot;
 end
 $$;
+
+revoke execute on function apply_operations(
+  bigint, uuid, bigint, bigint[], bigint[], text[], text[], text[]
+) from public;

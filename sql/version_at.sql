@@ -2,7 +2,7 @@
 -- none yet. Versions have no gap and times do not decrease with them, so halving the range finds it
 -- with twenty look-ups in a journal of a million operations, and needs no second index.
 create or replace function version_at(wallet bigint, moment timestamptz) returns bigint
-language plpgsql stable as $$
+language plpgsql stable set search_path from current as $$
 declare
   -- Operation `low` is not later than the moment, operation `high` is, or does not exist.
   low    bigint := 0;
@@ -21,3 +21,5 @@ begin
   return nullif(low, 0);
 end
 $$;
+
+revoke execute on function version_at from public;

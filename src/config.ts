@@ -17,6 +17,8 @@ export interface Config {
   metricsAddress: HostAndPort;
   /** undefined: no server was named, so the service runs its own under `dataDirectory`. */
   server: ServerAddress | undefined;
+  /** Who owns the schema on that server; undefined: the user of `server` itself. */
+  owner: { user: string; password: string } | undefined;
   dataDirectory: string;
   workers: number;
   /** Flights that one worker may have in the air at once, each on a connection of its own. */
@@ -100,6 +102,7 @@ export function readConfig(environment: Environment = process.env): Config {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
     metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
     server: readServer(settings),
+    owner: readOwner(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
     flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 1, min: 1, max: 16 }),
@@ -121,11 +124,22 @@ export function readConfig(environment: Environment = process.env): Config {
     drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
     logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
+  const { server, owner } = config;
+  if (owner && !server) settings.fault('DB_OWNER_USER', 'needs DB_HOST or DATABASE_URL');
+  if (owner && server && owner.user === server.user) {
+    settings.fault('DB_OWNER_USER', 'must be another user than the one of the service');
+  }
   if (overlap(config.address, config.metricsAddress)) {
     settings.fault('METRICS_ADDRESS', 'must not be the APP_ADDRESS');
   }
   if (settings.faults.length > 0) throw new ConfigError(settings.faults);
   return config;
+}
+
+function readOwner(settings: Settings): Config['owner'] {
+  const user = settings.optional('DB_OWNER_USER');
+  const password = settings.text('DB_OWNER_PASSWORD', '');
+  return user === undefined ? undefined : { user, password };
 }
 
 function overlap(one: HostAndPort, other: HostAndPort): boolean {

@@ -7,6 +7,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectRoot } from './config.ts';
+import { serversOf } from './database-roles.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import type { Environment } from './settings.ts';
 import type { Supervision } from './supervisor.ts';
@@ -23,7 +24,8 @@ const QUICK = { DRAIN_MS: '100' };
 export async function develop({ config, environment, logger, stop, force }: Supervision) {
   const embedded = config.server ? undefined : await startOwnDatabase(config, logger);
   force.addEventListener('abort', () => embedded?.kill());
-  const variables = embedded ? databaseVariables(embedded.address) : {};
+  const servers = embedded && serversOf(config, embedded);
+  const variables = servers ? databaseVariables(servers.service, servers.owner) : {};
   try {
     while (!stop.aborted) {
       const seen = await fingerprint();

@@ -6,15 +6,16 @@
 import { parseArgs } from 'node:util';
 import { runAudit } from './audit-command.ts';
 import { type Config, ConfigError, loadEnvironment, readConfig } from './config.ts';
+import { askToReload } from './control-socket.ts';
 import { develop } from './dev.ts';
 import { createLogger, type Logger } from './log.ts';
 import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
 import { runWorker } from './worker.ts';
 
-const USAGE = 'usage: bun run start|dev|audit [--config FILE]';
+const USAGE = 'usage: bun run start|dev|audit|reload [--config FILE]';
 
-const COMMANDS = ['start', 'dev', 'audit', 'worker'];
+const COMMANDS = ['start', 'dev', 'audit', 'reload', 'worker'];
 
 /** A launcher such as `bun run` may pass on a Ctrl-C that the terminal sent us as well. */
 const SAME_SIGNAL_MS = 300;
@@ -36,6 +37,7 @@ async function main(words: string[]): Promise<void> {
   }
   const environment = loadEnvironment(file);
   const config = readConfig(environment);
+  if (command === 'reload') return askToReload(config.address.port);
   const logger = openLog(command, config);
   if (command === 'audit') return runAudit(config, logger);
   const run = command === 'dev' ? develop : supervise;

@@ -17,9 +17,11 @@ export function startOwnDatabase(config: Config, logger: Logger): Promise<Embedd
   return startEmbedded({ dataDirectory, connections: workerConnections(config), logger });
 }
 
-/** The variables that name a server. */
-export function databaseVariables(server: ServerAddress): Environment {
-  const { host, port, user, password, name } = server;
+/** The variables that name a server, and its owner, if the process is to know of one. */
+export function databaseVariables(
+  { host, port, user, password, name }: ServerAddress,
+  owner?: Config['owner'],
+): Environment {
   return {
     DATABASE_URL: '',
     DB_HOST: host,
@@ -27,6 +29,8 @@ export function databaseVariables(server: ServerAddress): Environment {
     DB_USER: user,
     DB_PASSWORD: password,
     DB_NAME: name,
+    DB_OWNER_USER: owner?.user ?? '',
+    DB_OWNER_PASSWORD: owner?.password ?? '',
   };
 }
 
@@ -39,7 +43,8 @@ export async function useDatabase<Result>(
   logger: Logger,
   work: (sql: Sql) => Promise<Result>,
 ): Promise<Result> {
-  const running = config.server ?? (await findEmbedded(config.dataDirectory));
+  const named = config.server && { ...config.server, ...config.owner };
+  const running = named ?? (await findEmbedded(config.dataDirectory));
   const embedded = running ? undefined : await startOwnDatabase(config, logger);
   const server = (running ?? embedded?.address) as ServerAddress;
   const sql = connect(server, { max: 1, name: 'wallet-command' });

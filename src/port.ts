@@ -5,6 +5,7 @@
  * money going to each one's database.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ControlSocket, claim } from './control-socket.ts';
 import { bindHost } from './server.ts';
 import type { HostAndPort } from './settings.ts';
 import { StartError } from './start-error.ts';
@@ -17,17 +18,17 @@ const ignored = { data() {} };
 
 /**
  * Claims the port: by binding it exclusively for a moment, which detects any program, and on Linux
- * by an abstract socket kept for life, which closes the gap between that moment and the workers'.
- * @returns a function that gives the claim up.
+ * by the control socket, kept for life, which closes the gap between that moment and the workers'.
+ * @returns the claim, to be released at the end.
  * @throws StartError when it stays taken for PATIENCE_MS, or is no address of this machine.
  */
-export async function claimPort(address: HostAndPort): Promise<() => void> {
+export async function claimPort(address: HostAndPort): Promise<ControlSocket> {
   const deadline = Date.now() + PATIENCE_MS;
   for (;;) {
     try {
-      const release = claimName(address.port);
-      bindOnce(address, release);
-      return release;
+      const control = claim(address.port);
+      bindOnce(address, control);
+      return control;
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code !== 'EADDRINUSE') throw refused(address, `cannot be listened on: ${message}`);
@@ -37,13 +38,7 @@ export async function claimPort(address: HostAndPort): Promise<() => void> {
   }
 }
 
-function claimName(port: number): () => void {
-  if (process.platform !== 'linux') return () => {};
-  const claim = Bun.listen({ unix: `\0wallet-service:${port}`, socket: ignored });
-  return () => claim.stop(true);
-}
-
-function bindOnce({ host, port }: HostAndPort, release: () => void): void {
+function bindOnce({ host, port }: HostAndPort, { release }: ControlSocket): void {
   try {
     const hostname = bindHost(host);
     Bun.listen({ hostname, port, exclusive: true, socket: ignored }).stop(true);

@@ -3,21 +3,18 @@
  * Invariant: what it starts it ends, workers first and database last, and while it runs each
  * worker that dies is replaced.
  */
-import { join } from 'node:path';
-import { type Config, projectRoot, workerConnections } from './config.ts';
-import { connect } from './database/connection.ts';
+import type { Config } from './config.ts';
+import { type ControlSocket, RELOAD_SIGNAL } from './control-socket.ts';
 import type { EmbeddedDatabase } from './database/embedded.ts';
 import { Line } from './database/line.ts';
-import { migrate } from './database/migrations.ts';
-import { checkServer, waitUntilAnswers } from './database/readiness.ts';
-import { removeStaleSlots } from './ledger/flight-slot.ts';
+import { prepareDatabase, type Servers, serversOf } from './database-roles.ts';
 import { pruneKeys } from './ledger/key-pruner.ts';
 import type { Logger } from './log.ts';
 import { startMonitor } from './monitor.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
+import { reload } from './reload.ts';
 import { urlOf } from './server.ts';
-import type { ServerAddress } from './server-address.ts';
 import type { Environment } from './settings.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
 
@@ -37,43 +34,30 @@ export interface Supervision {
  */
 export async function supervise(supervision: Supervision): Promise<void> {
   const { config, logger, stop, force } = supervision;
-  const releasePort = await claimPort(config.address);
+  const control = await claimPort(config.address);
   let embedded: EmbeddedDatabase | undefined;
   try {
     embedded = config.server ? undefined : await startOwnDatabase(config, logger);
     force.addEventListener('abort', () => embedded?.kill());
-    const server = (config.server ?? embedded?.address) as ServerAddress;
-    await prepareDatabase(server, supervision);
-    if (!stop.aborted) await runWorkers(server, supervision);
+    const servers = serversOf(config, embedded);
+    await prepareDatabase(servers, supervision);
+    if (!stop.aborted) await runWorkers(servers, control, supervision);
   } catch (error) {
     if (!stop.aborted) throw error;
   } finally {
     await embedded?.stop();
-    releasePort();
+    control.release();
   }
   logger.info('stopped');
 }
 
-/** Waits for the database, checks that it suffices, and migrates it. */
-async function prepareDatabase(server: ServerAddress, { config, logger, stop }: Supervision) {
-  const sql = connect(server, { max: 1, name: 'wallet-supervisor' });
-  try {
-    await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
-    await checkServer(sql, workerConnections(config));
-    const applied = await migrate(sql, join(projectRoot, 'sql'));
-    if (applied.length > 0) logger.info({ applied }, 'migrated the database');
-    await removeStaleSlots(sql);
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
-}
-
-async function runWorkers(server: ServerAddress, supervision: Supervision): Promise<void> {
+async function runWorkers(servers: Servers, control: ControlSocket, supervision: Supervision) {
   const { config, environment, logger, stop, force } = supervision;
-  const monitor = startMonitor(server, () => keeper.workers, config, logger);
+  const { service } = servers;
+  const monitor = startMonitor(service, () => keeper.workers, config, logger);
   const keeper: WorkerKeeper = new WorkerKeeper(
     {
-      environment: { ...environment, ...databaseVariables(server) },
+      environment: { ...environment, ...databaseVariables(service) },
       logger,
       collector: monitor.collector,
       onDeath: monitor.countDeath,
@@ -83,13 +67,14 @@ async function runWorkers(server: ServerAddress, supervision: Supervision): Prom
   force.addEventListener('abort', () => keeper.kill());
   const count = process.platform === 'linux' ? config.workers : 1;
   const ready = keeper.start(count);
-  const line = new Line(server, {
+  const line = new Line(service, {
     name: 'wallet-pruner',
     attemptTimeoutMs: config.attemptTimeoutMs,
   });
   const pruning = pruneKeys(line, config.keyTtlHours, logger, stop);
   const stopped = new Promise((resolve) => stop.addEventListener('abort', resolve));
   await Promise.race([ready, stopped]);
+  process.on(RELOAD_SIGNAL, () => reload(keeper, servers, control, supervision));
   if (!stop.aborted) announce(config, count, logger);
   await stopped;
   logger.info('stopping');

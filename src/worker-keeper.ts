@@ -15,7 +15,7 @@ export class WorkerKeeper {
   readonly #drainMs: number;
   #posts: WorkerPost[] = [];
   readonly #stopping = new AbortController();
-  #rolling: Promise<void> | undefined;
+  #rolling: Promise<boolean> | undefined;
 
   constructor(options: PostOptions, drainMs: number) {
     this.#options = options;
@@ -49,25 +49,27 @@ export class WorkerKeeper {
    * Replaces the workers one by one: the next listens before the last one drains. One that does not
    * come up leaves the others in their places. A call while it is under way joins it.
    */
-  roll(): Promise<void> {
+  roll(): Promise<boolean> {
     this.#rolling ??= this.#roll().finally(() => {
       this.#rolling = undefined;
     });
     return this.#rolling;
   }
 
-  async #roll(): Promise<void> {
+  async #roll(): Promise<boolean> {
     const { logger } = this.#options;
     const posts = [...this.#posts];
     for (const [at, old] of posts.entries()) {
+      if (this.#stopping.signal.aborted) return false;
       const began = performance.now();
       const next = this.#open(old.number);
       const listens = await this.#listens(next);
       const listening = performance.now();
-      if (this.#stopping.signal.aborted) return;
+      if (this.#stopping.signal.aborted) return false;
       if (!listens) {
         logger.error({ worker: next.pid }, 'a new worker does not listen; the old ones stay');
-        return this.#close(next);
+        await this.#close(next);
+        return false;
       }
       const [from, to] = [old.pid, next.pid];
       await this.#close(old);
@@ -75,12 +77,13 @@ export class WorkerKeeper {
       const drainMs = Math.round(performance.now() - listening);
       logger.info({ from, to, startMs, drainMs }, `replaced worker ${at + 1} of ${posts.length}`);
     }
+    return true;
   }
 
-  #listens(post: WorkerPost): Promise<boolean> {
+  #listens({ listening, ended }: WorkerPost): Promise<boolean> {
     const { signal } = this.#stopping;
     const late = sleep(LISTEN_MS, false, { signal }).catch(() => false);
-    return Promise.race([post.listening.then(() => true), late]);
+    return Promise.race([listening.then(() => true), ended.then(() => false), late]);
   }
 
   #open(number: number): WorkerPost {

@@ -26,20 +26,22 @@ export interface PostOptions {
 export class WorkerPost {
   /** From 1. A post that takes over from another has its number. */
   readonly number: number;
-  /** Resolves when a worker of it has listened for the first time. */
+  /** When a worker of it has listened for the first time. */
   readonly listening: Promise<void>;
+  /** When a worker of it has ended for the first time. */
+  readonly ended: Promise<void>;
   readonly #options: PostOptions;
   readonly #stopping = new AbortController();
   readonly #kept: Promise<void>;
   readonly #onListening: () => void;
+  readonly #onEnded: () => void;
   #worker: Bun.Subprocess | undefined;
 
   constructor(number: number, options: PostOptions) {
     this.number = number;
     this.#options = options;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.listening = promise;
-    this.#onListening = resolve;
+    ({ promise: this.listening, resolve: this.#onListening } = Promise.withResolvers<void>());
+    ({ promise: this.ended, resolve: this.#onEnded } = Promise.withResolvers<void>());
     this.#kept = keepAlive(() => this.#live(), this.#stopping.signal);
   }
 
@@ -69,6 +71,7 @@ export class WorkerPost {
     this.#worker = worker;
     await worker.exited;
     this.#worker = undefined;
+    this.#onEnded();
     await collector.forget(worker.pid);
     if (this.#stopping.signal.aborted) return;
     onDeath();

@@ -34,6 +34,7 @@ test('an empty environment is a service of its own on this machine only', () => 
     address: { host: '127.0.0.1', port: 8192 },
     metricsAddress: { host: '127.0.0.1', port: 9192 },
     server: undefined,
+    owner: undefined,
     dataDirectory: join(projectRoot, '.data'),
     workers: Math.min(availableParallelism(), 8),
     attemptTimeoutMs: 3000,
@@ -229,7 +230,10 @@ test('config.env.example names exactly the variables that are read, with their d
   const shown = [...example.matchAll(/^#(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
   expect(shown.map(([name]) => name).sort()).toEqual(names.sort() as never);
   expect(example.replaceAll(/^#.*$/gm, '').trim()).toBe('');
-  const withoutDefault = ['WORKERS', 'DATABASE_URL', 'DB_HOST', 'DB_PASSWORD'];
+  const withoutDefault = ['WORKERS', 'DATABASE_URL', 'DB_HOST', 'DB_PASSWORD'].concat([
+    'DB_OWNER_USER',
+    'DB_OWNER_PASSWORD',
+  ]);
   for (const [name, value] of shown.filter((one) => !withoutDefault.includes(one[0] as string))) {
     expect(value).not.toBe('');
     const server = { DB_HOST: 'h' };

@@ -4,10 +4,10 @@
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
-import { copyFile, cp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { projectRoot } from '../src/config.ts';
-import { freshWalletId, temporaryFolder } from './helpers/database.ts';
+import { freshWalletId } from './helpers/database.ts';
+import { copyProject, saveEdit } from './helpers/project-copy.ts';
 import { endServices, isFree, startService, type TestService, until } from './helpers/service.ts';
 
 setDefaultTimeout(30_000);
@@ -20,14 +20,7 @@ let service: TestService;
 let postmaster: string;
 
 beforeAll(async () => {
-  copy = await temporaryFolder();
-  for (const folder of ['src', 'sql']) {
-    await cp(join(projectRoot, folder), join(copy, folder), { recursive: true });
-  }
-  for (const file of ['package.json', 'bunfig.toml']) {
-    await copyFile(join(projectRoot, file), join(copy, file));
-  }
-  await symlink(join(projectRoot, 'node_modules'), join(copy, 'node_modules'));
+  copy = await copyProject();
   await writeFile(join(copy, 'config.env'), 'QUEUE_MAX=none\n');
   service = await startService({ command: 'dev', root: copy });
   await service.listening();
@@ -44,14 +37,7 @@ function postmasterPid(): string {
   return readFileSync(path, 'utf8').split('\n')[0] as string;
 }
 
-/** Replaces text in a file of the copy; returns a function that puts the file back. */
-async function save(path: string, from: string, to: string): Promise<() => Promise<void>> {
-  const file = join(copy, path);
-  const text = await readFile(file, 'utf8');
-  expect(text).toContain(from);
-  await writeFile(file, text.replace(from, to));
-  return () => writeFile(file, text);
-}
+const save = (path: string, from: string, to: string) => saveEdit(join(copy, path), from, to);
 
 /** Waits until the service answers a path with a text, in the time that a save may take. */
 function live(path: string, text: string): Promise<void> {

@@ -33,12 +33,22 @@ export async function migrate(sql: Sql, folder: string): Promise<string[]> {
   const files = await readSqlFiles(folder);
   return sql.begin(async (transaction) => {
     await transaction`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
+    await fixSearchPath(transaction);
     const applied = await readApplied(transaction);
     refuseNewerSchema(applied, files);
     const pending = files.filter((file) => isPending(file, applied.get(file.name)));
     for (const file of pending) await apply(transaction, file);
     return pending.map(({ name }) => name);
   });
+}
+
+/**
+ * Functions that run with their owner's rights keep the search_path that is set while they are made
+ * (`set search_path from current`). Last in it, temporary tables of a caller shadow nothing.
+ */
+async function fixSearchPath(transaction: postgres.TransactionSql): Promise<void> {
+  await transaction`
+    select set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)`;
 }
 
 async function readSqlFiles(folder: string): Promise<SqlFile[]> {

@@ -29,17 +29,12 @@ export async function pruneKeys(line: Line, ttlHours: number, logger: Logger, st
 }
 
 /**
- * Removes some of the oldest keys that are past their time. They are found once, and then by where
- * they lie: joined by their key instead, every step went through the whole table, for which
- * PostgreSQL chose a hash join whenever it was small, or had been when the statement was planned.
+ * Removes some of the oldest keys that are past their time.
  * @returns how many.
  */
 export async function pruneStep(sql: Sql, ttlHours: number): Promise<number> {
-  const { count } = await sql`
-    delete from idempotency_keys where ctid = any (array(
-      select ctid from idempotency_keys
-      where created_at < now() - make_interval(hours => ${ttlHours}::int)
-      order by created_at limit ${STEP_ROWS} for update skip locked
-    ))`;
-  return count;
+  const [step] = await sql<{ forgotten: number }[]>`
+    select prune_keys(${ttlHours}::int, ${STEP_ROWS}::int) as forgotten`;
+  if (!step) throw new Error('Bug: a function returned no row');
+  return step.forgotten;
 }

@@ -55,10 +55,18 @@ test('a key goes when it is older than it is kept, and not before', async () => 
   const ages = { older: '24:00:01', ancient: '9 days', younger: '23:59:30', future: '-1 hour' };
   await slot.fly([...Object.keys(ages), 'new'].map((key) => deposit(id, key)));
   for (const [key, text] of Object.entries(ages)) await age(id, key, text);
-  expect(await pruneStep(sql, TTL_HOURS)).toBe(2);
+  expect(await pruneStep(sql, TTL_HOURS + 1)).toBe(1);
+  expect(await pruneStep(sql, TTL_HOURS)).toBe(1);
   expect(await keysOf(id)).toEqual(['future', 'new', 'younger']);
   expect(await pruneStep(sql, TTL_HOURS)).toBe(0);
-  expect(await pruneStep(sql, 23)).toBe(1);
+});
+
+test('no key goes before it is a day old, whatever is asked for', async () => {
+  const id = freshWalletId();
+  await slot.fly([deposit(id, 'younger')]);
+  await age(id, 'younger', '23:59:30');
+  expect(await pruneStep(sql, 0)).toBe(0);
+  expect(await keysOf(id)).toEqual(['younger']);
 });
 
 test('a step is bounded, and takes the oldest', async () => {
