@@ -21,7 +21,7 @@ export interface Servers {
 }
 
 /** What the embedded database calls the role of the workers. */
-export const SERVICE_ROLE = 'wallet_service';
+const SERVICE_ROLE = 'wallet_service';
 
 /** @param embedded the service's own database, where no other is named. */
 export function serversOf(config: Config, embedded: EmbeddedDatabase | undefined): Servers {

@@ -7,7 +7,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectRoot } from '../src/config.ts';
-import { freshWalletId } from './helpers/database.ts';
+import { emptyDatabase, freshWalletId } from './helpers/database.ts';
 import { copyProject, saveEdit } from './helpers/project-copy.ts';
 import {
   commandOf,
@@ -18,6 +18,8 @@ import {
 } from './helpers/service.ts';
 
 setDefaultTimeout(60_000);
+
+const MIGRATE_FILE = '/proc/sys/net/ipv4/tcp_migrate_req';
 
 let copies: string[] = [];
 
@@ -129,7 +131,29 @@ test('a reload without a service is an error that says so', async () => {
 test('a reload warns exactly if the kernel does not keep connections that wait', async () => {
   const service = await (await startService()).listening();
   await runReload(service);
-  const setting = Bun.file('/proc/sys/net/ipv4/tcp_migrate_req');
+  const setting = Bun.file(MIGRATE_FILE);
   const isKept = (await setting.exists()) && (await setting.text()).trim() === '1';
   expect(service.logged('tcp_migrate_req')).toHaveLength(isKept ? 0 : 1);
 });
+
+/** A namespace in which the kernel's setting can be changed without anybody else noticing. */
+const namespace =
+  process.getuid?.() === 0 ? ['unshare', '--net'] : ['unshare', '--net', '--map-root-user'];
+const canUnshare =
+  process.platform === 'linux' &&
+  Boolean(Bun.which('unshare') && Bun.which('ip')) &&
+  Bun.spawnSync([...namespace, 'test', '-w', MIGRATE_FILE]).success;
+
+test.skipIf(!canUnshare)(
+  'with tcp_migrate_req=1 not one request fails while workers are replaced',
+  async () => {
+    const database = JSON.stringify(await emptyDatabase());
+    const scenario = join(import.meta.dir, 'faults', 'reload-scenario.ts');
+    const command = [...namespace, process.execPath, scenario, database, '1'];
+    const child = Bun.spawn(command, { stdio: ['ignore', 'pipe', 'inherit'], timeout: 50_000 });
+    const { answered, failures, balance } = JSON.parse(await child.stdout.text());
+    expect(failures).toEqual([]);
+    expect(answered).toBeGreaterThan(200);
+    expect(balance).toBe(answered);
+  },
+);
