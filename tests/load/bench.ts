@@ -10,16 +10,24 @@ import { connect } from '../../src/database/connection.ts';
 import { audit } from '../../src/ledger/audit.ts';
 import { drawChart } from './chart.ts';
 import { commitTimes, summarize } from './commit-time.ts';
+import { startWorkers } from './contenders.ts';
+import {
+  COUNTING,
+  type FeatureCost,
+  KEYS,
+  keyedDeposits,
+  measureCost,
+  plainDeposits,
+} from './feature-cost.ts';
 import { type Databases, openField } from './field.ts';
 import { findGenerator } from './find-generator.ts';
 import { FIRST_MINUTES, measureFirstMinute } from './first-minute.ts';
-import { measureKeyCost } from './key-cost.ts';
 import { describeMachine } from './machine.ts';
 import { measureOpenLoop } from './open-loop.ts';
 import {
   type BenchResults,
+  printFeatureCost,
   printFirstMinute,
-  printKeyCost,
   printMachine,
   printOpenLoop,
   printWorkload,
@@ -38,7 +46,6 @@ const HELP = `bun run bench [options]
 `;
 
 const OPEN_LOOP = 'open-loop';
-const KEY_COST = 'idempotency-keys';
 const COMMIT_SECONDS = 3;
 /** 60 s at the default of 3. */
 const LONG_ROW_FACTOR = 20;
@@ -55,7 +62,7 @@ const { values: options } = parseArgs({
 });
 const { only, generator: generatorName } = options;
 const pace = { rounds: Number(options.rounds), seconds: Number(options.seconds) };
-const names = [...workloads, { id: KEY_COST }, { id: OPEN_LOOP }, ...FIRST_MINUTES].map(
+const names = [...workloads, KEYS, COUNTING, { id: OPEN_LOOP }, ...FIRST_MINUTES].map(
   ({ id }) => id,
 );
 const isChosen = ({ id }: { id: string }) => {
@@ -82,6 +89,7 @@ async function bench(stage: Stage): Promise<number> {
     commit: summarize(await commitTimes(databases.classical, { seconds: COMMIT_SECONDS })),
     ...pace,
     workloads: [],
+    featureCosts: [],
     firstMinutes: [],
     audit: { operations: 0, wallets: 0, faults: 0 },
   };
@@ -92,12 +100,27 @@ async function bench(stage: Stage): Promise<number> {
     results.workloads.push(result);
     printWorkload(result);
   }
-  if (isChosen({ id: KEY_COST })) {
+  const addCost = (cost: FeatureCost) => {
+    results.featureCosts.push(cost);
+    printFeatureCost(cost);
+  };
+  if (isChosen(KEYS)) {
     const able = generator.hasFreshKeys
       ? generator
       : await findGenerator(stage, undefined, ({ hasFreshKeys }) => hasFreshKeys);
-    results.keyCost = await measureKeyCost(base, able, databases.group, pace);
-    printKeyCost(results.keyCost);
+    const sides = {
+      with: { base, traffic: keyedDeposits },
+      without: { base, traffic: plainDeposits },
+    };
+    addCost(await measureCost(KEYS, sides, able, databases.group, pace));
+  }
+  if (isChosen(COUNTING)) {
+    const silent = await startWorkers(stage, ['uncounted'], databases.group);
+    const sides = {
+      with: { base, traffic: plainDeposits },
+      without: { base: silent, traffic: plainDeposits },
+    };
+    addCost(await measureCost(COUNTING, sides, generator, databases.group, pace));
   }
   const longSeconds = LONG_ROW_FACTOR * pace.seconds;
   if (isChosen({ id: OPEN_LOOP }) && generator.hasOpenLoop) {
@@ -125,7 +148,7 @@ async function finish(results: BenchResults, { group }: Databases): Promise<numb
     await writeFile(file('results.json'), `${JSON.stringify(results, null, 2)}\n`);
     await writeFile(file('results.svg'), drawChart(results));
   }
-  const all = [...results.workloads, ...(results.keyCost ? [results.keyCost] : [])];
+  const all = [...results.workloads, ...results.featureCosts];
   const wrong = all.reduce((sum, one) => sum + one.faults.length, faults.length);
   return wrong === 0 ? 0 : 1;
 }

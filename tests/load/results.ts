@@ -1,7 +1,7 @@
 /** The whole of a run, as results.json holds it, and how it is read out on a terminal. */
 import type { CommitTime } from './commit-time.ts';
+import type { FeatureCost } from './feature-cost.ts';
 import type { FirstMinute } from './first-minute.ts';
-import type { KeyCost } from './key-cost.ts';
 import type { Machine } from './machine.ts';
 import type { OpenLoopResult } from './open-loop.ts';
 import type { Ratio, Standing, WorkloadResult } from './rounds.ts';
@@ -17,7 +17,7 @@ export interface BenchResults {
   seconds: number;
   workloads: WorkloadResult[];
   openLoop?: OpenLoopResult;
-  keyCost?: KeyCost;
+  featureCosts: FeatureCost[];
   firstMinutes: FirstMinute[];
   /** Of the database of group commit, after everything. */
   audit: { operations: number; wallets: number; faults: number };
@@ -80,11 +80,11 @@ export function printOpenLoop(result: OpenLoopResult): void {
   print(`  = ${ratio.toFixed(2)} x their p99, must be at most ${atMost}: ${yesNo(isReached)}`);
 }
 
-export function printKeyCost(result: KeyCost): void {
-  const { generator, connections, withKeysPerSecond, withoutKeysPerSecond, faults } = result;
+export function printFeatureCost(result: FeatureCost): void {
+  const { title, generator, connections, withPerSecond, withoutPerSecond, faults } = result;
   const { ratio, atLeast, isReached } = result;
-  print(`\na fresh Idempotency-Key on every deposit, ${connections} connections, ${generator}`);
-  print(`  without keys ${whole(withoutKeysPerSecond)}/s, with keys ${whole(withKeysPerSecond)}/s`);
+  print(`\n${title}; ${connections} connections, ${generator}`);
+  print(`  without ${whole(withoutPerSecond)}/s, with ${whole(withPerSecond)}/s`);
   print(`  = ${percent(ratio)}, must be ${percent(atLeast)}: ${yesNo(isReached)}`);
   for (const fault of faults) print(`  WRONG: ${fault}`);
 }
