@@ -3,24 +3,26 @@
  * Invariant: what a client asks for falls under one of few names, whatever its path says.
  */
 
-/** HEAD comes with GET, OPTIONS with all. */
+/** HEAD comes with GET, OPTIONS with all. Those that most requests ask for stand first. */
 export const ROUTES: Record<string, 'GET' | 'POST'> = {
-  '/': 'GET',
-  '/livez': 'GET',
-  '/readyz': 'GET',
-  '/swagger': 'GET',
-  '/swagger/json': 'GET',
-  '/swagger/:asset': 'GET',
   '/api/v1/wallets': 'POST',
   '/api/v1/wallets/:id': 'GET',
   '/api/v1/wallets/:id/operations': 'GET',
+  '/livez': 'GET',
+  '/readyz': 'GET',
+  '/': 'GET',
+  '/swagger': 'GET',
+  '/swagger/json': 'GET',
+  '/swagger/:asset': 'GET',
 };
 
 const UNKNOWN = 'unknown';
 
-const patterns = Object.keys(ROUTES)
-  .filter((path) => path.includes(':'))
-  .map((path) => ({ path, pattern: new RegExp(`^${path.replaceAll(/:\w+/g, '[^/]+')}$`) }));
+/** Each matches where the path begins; without a copy of it, which would take most of the time. */
+const patterns = Object.keys(ROUTES).map((path) => ({
+  path,
+  pattern: new RegExp(`${path.replaceAll(/:\w+/g, '[^/?]+')}(?![^?])`, 'y'),
+}));
 
 /** Behind `http://` or `https://` no host is shorter. */
 const HOST_AT = 8;
@@ -28,8 +30,9 @@ const HOST_AT = 8;
 /** The path of a URL as `ROUTES` has it, or `unknown`. */
 export function routeOf(url: string): string {
   const start = url.indexOf('/', HOST_AT);
-  const query = url.indexOf('?', start);
-  const path = url.slice(start, query < 0 ? undefined : query);
-  if (Object.hasOwn(ROUTES, path)) return path;
-  return patterns.find(({ pattern }) => pattern.test(path))?.path ?? UNKNOWN;
+  for (const { path, pattern } of patterns) {
+    pattern.lastIndex = start;
+    if (pattern.test(url)) return path;
+  }
+  return UNKNOWN;
 }

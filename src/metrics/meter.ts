@@ -1,8 +1,10 @@
 /**
  * What one worker counts, by the names that Prometheus shows.
- * Invariant: labels have few values, whatever clients send; counting costs no promise and no lock.
+ * Invariant: labels have few values, whatever clients send; what each request counts is a tally.
  */
 import { Counter, Histogram, Registry } from 'prom-client';
+import type { Operation } from '../ledger/ledger.ts';
+import { TallyCounter, TallyHistogram } from './tallies.ts';
 
 /** Seconds. Fine where answers are, 1 to 30 ms, and up to the longest a request may take. */
 const REQUEST_BUCKETS = [
@@ -18,30 +20,38 @@ const FLIGHT_BUCKETS = [
 /** Operations. */
 const SIZE_BUCKETS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
 
+const TYPE_LABELS = { DEPOSIT: 'deposit', WITHDRAW: 'withdraw' };
+
 /** The counters and histograms of a worker. */
 export class Meter {
   readonly registry = new Registry();
   readonly #registers = [this.registry];
 
-  readonly #requests = new Counter({
-    name: 'wallet_http_requests_total',
-    help: 'Requests answered.',
-    labelNames: ['route', 'status'],
-    registers: this.#registers,
-  });
-  readonly #requestSeconds = new Histogram({
-    name: 'wallet_http_request_duration_seconds',
-    help: 'From reading a request to handing over its answer.',
-    labelNames: ['route'],
-    buckets: REQUEST_BUCKETS,
-    registers: this.#registers,
-  });
-  readonly #operations = new Counter({
-    name: 'wallet_operations_total',
-    help: 'Operations that reached the ledger; a replay is the answer to a key used before.',
-    labelNames: ['type', 'outcome'],
-    registers: this.#registers,
-  });
+  readonly #requests = new TallyCounter(
+    {
+      name: 'wallet_http_requests_total',
+      help: 'Requests answered.',
+      registry: this.registry,
+    },
+    ['route', 'status'],
+  );
+  readonly #requestSeconds = new TallyHistogram(
+    {
+      name: 'wallet_http_request_duration_seconds',
+      help: 'From reading a request to handing over its answer.',
+      registry: this.registry,
+    },
+    'route',
+    REQUEST_BUCKETS,
+  );
+  readonly #operations = new TallyCounter(
+    {
+      name: 'wallet_operations_total',
+      help: 'Operations that reached the ledger; a replay is the answer to a key used before.',
+      registry: this.registry,
+    },
+    ['type', 'outcome'],
+  );
   readonly #flightSize = new Histogram({
     name: 'wallet_flight_operations',
     help: 'Operations that shared one commit.',
@@ -63,13 +73,13 @@ export class Meter {
 
   /** An answer was given. */
   request(route: string, status: number, seconds: number): void {
-    this.#requests.inc({ route, status });
-    this.#requestSeconds.observe({ route }, seconds);
+    this.#requests.add(route, status);
+    this.#requestSeconds.observe(route, seconds);
   }
 
   /** The ledger answered an operation. */
-  operation(type: string, outcome: string): void {
-    this.#operations.inc({ type: type.toLowerCase(), outcome });
+  operation(type: Operation['type'], outcome: string): void {
+    this.#operations.add(TYPE_LABELS[type], outcome);
   }
 
   /** A flight was answered. */
