@@ -78,7 +78,9 @@ async function runWorkers(servers: Servers, control: ControlSocket, supervision:
   if (!stop.aborted) announce(config, count, logger);
   await stopped;
   logger.info('stopping');
+  const began = performance.now();
   await Promise.all([keeper.stop(), pruning.then(() => line.close()), monitor.stop()]);
+  logger.info({ tookMs: Math.round(performance.now() - began) }, 'all workers have ended');
 }
 
 function announce({ address, server }: Config, workers: number, logger: Logger): void {

@@ -43,11 +43,12 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
 
   const reason = await untilStopped();
   logger.info({ reason }, 'draining');
+  const began = performance.now();
   await server.drain(config.drainMs);
   await Promise.all([ledger.close(), probe.close()]);
   clearInterval(reporting);
   await report();
-  logger.info('drained');
+  logger.info({ tookMs: Math.round(performance.now() - began) }, 'drained');
 }
 
 function reporter({ registry }: Meter): () => Promise<void> {
