@@ -2,8 +2,9 @@
 # default, has no development dependencies and no embedded PostgreSQL.
 FROM oven/bun:1.4.5 AS base
 WORKDIR /app
-ENV APP_ADDRESS=:8192
-EXPOSE 8192
+# Every interface of the container, whose ports are closed until they are published.
+ENV APP_ADDRESS=:8192 METRICS_ADDRESS=:9192
+EXPOSE 8192 9192
 
 FROM base AS manifests
 COPY package.json bun.lock bunfig.toml ./
@@ -28,7 +29,7 @@ COPY package.json bunfig.toml LICENSE ./
 COPY sql sql
 COPY src src
 USER bun
-# The port of the service is the one that EXPOSE names, whatever interfaces it listens on.
+# The port of the service is the first that EXPOSE names, whatever interfaces it listens on.
 HEALTHCHECK --interval=5s --timeout=2s --start-period=60s --retries=3 \
   CMD ["bun", "-e", "process.exit((await fetch('http://127.0.0.1:8192/readyz')).ok ? 0 : 1)"]
 CMD ["bun", "src/main.ts", "start"]

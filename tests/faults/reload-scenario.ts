@@ -1,6 +1,7 @@
 /**
- * Run inside a network namespace of its own, where it may set `net.ipv4.tcp_migrate_req`: reloads a
- * service time and again while callers open a connection for each deposit, and prints what they got.
+ * Run inside a network namespace of its own, where it may set `net.ipv4.tcp_migrate_req`: reloads
+ * a service time and again while callers open a connection for each deposit, and prints what they
+ * got.
  *
  *     unshare --net bun tests/faults/reload-scenario.ts '{"host": …}' 0|1
  */
