@@ -12,7 +12,7 @@ import { type Server, serve } from './server.ts';
 
 /** Serves until it is told to stop; resolves when everything is closed. */
 export async function runWorker(config: Config, logger: Logger): Promise<void> {
-  const { server: address, requestTimeoutMs, isKeyRequired } = config;
+  const { server: address, idleTimeoutMs } = config;
   if (!address) throw new Error('Bug: a worker was started without a database server');
   const ledger = new GroupCommitLedger(address, config, logger);
   const probe = new Probe(address);
@@ -20,11 +20,11 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
     ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
-    options: { requestTimeoutMs, isKeyRequired },
+    options: config,
   });
   const server: Server = serve(app.fetch, {
     address: config.address,
-    requestTimeoutMs,
+    idleTimeoutMs,
     reusePort: process.platform === 'linux',
   });
   process.send?.('ready');

@@ -15,15 +15,15 @@ import { ClassicalLedger } from './classical-ledger.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 const config = readConfig();
-const { address, requestTimeoutMs, isKeyRequired } = config;
+const { address, idleTimeoutMs } = config;
 
 const app = buildApp({
   ledger: withoutJournal(openLedger(config, process.argv.slice(2))),
   readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
   logger: createLogger('contender', config.logLevel),
-  options: { requestTimeoutMs, isKeyRequired },
+  options: config,
 });
-serve(app.fetch, { address, requestTimeoutMs, reusePort: process.platform === 'linux' });
+serve(app.fetch, { address, idleTimeoutMs, reusePort: process.platform === 'linux' });
 process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => {});
 process.send?.('ready');
