@@ -1,7 +1,7 @@
 /**
- * What a client may send and how long it may take, at each limit, below and above it: the limits that
- * are settings, and those of Bun, which are none. The times are those of Bun's clock, which ticks
- * every 4 s; what it takes long for is tried at once, on connections of their own.
+ * What a client may send and how long it may take, at each limit, below and above it: the limits
+ * that are settings, and those of Bun, which are none. Bun's clock ticks every 4 s, so the tests
+ * that wait for it do so together.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { connect, type Socket } from 'node:net';
@@ -173,7 +173,7 @@ describe('a connection', () => {
     expect(await closedAfterMs).toBeWithin(min, max);
   };
 
-  test.concurrent('that is silent between two requests is kept below IDLE_TIMEOUT_MS, and closed above', async () => {
+  test.concurrent('that is silent is kept below IDLE_TIMEOUT_MS, and closed above', async () => {
     const connection = new Connection(app.port, get('/livez'));
     await sleep(IDLE_TIMEOUT_MS - TICK_MS);
     connection.socket.write(get('/nothing'));
@@ -209,7 +209,7 @@ describe('a connection', () => {
     expect(performance.now() - resumed).toBeLessThan(TICK_MS);
   });
 
-  test.concurrent('that never sends a request, or a head one byte after the other, is closed', async () => {
+  test.concurrent('that never comes to the end of its first head is closed', async () => {
     const [silent, half, slow] = ['', 'GET /livez HTTP/1.1\r\nHost', ''].map(
       (text) => new Connection(app.port, ...(text ? [text] : [])),
     ) as [Connection, Connection, Connection];
