@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
+import { BODY_HARD_STOP_BYTES } from './http/request-body.ts';
 import { readServer, type ServerAddress } from './server-address.ts';
 import { type Environment, type HostAndPort, Settings } from './settings.ts';
 import { StartError } from './start-error.ts';
@@ -26,6 +27,9 @@ export interface Config {
   batchMax: number;
   startTimeoutMs: number;
   requestTimeoutMs: number;
+  /** How long a connection may be silent before it is closed. */
+  idleTimeoutMs: number;
+  bodyMaxBytes: number;
   attemptTimeoutMs: number;
   queueMax: number;
   /** Whether an operation without an Idempotency-Key is refused. */
@@ -54,10 +58,16 @@ const TIME_MAX_MS = 600_000;
 /** More than eight by default would pass PostgreSQL's default of 100 connections. */
 const WORKERS_DEFAULT_MAX = 8;
 
-/** Bun drops a connection that is silent for 255 s, and ours must answer before. */
+/** Leaves room for IDLE_TIMEOUT_MS below what Bun can count to. */
 const REQUEST_TIMEOUT_MAX_MS = 200_000;
 
 export const METRICS_ADDRESS_DEFAULT = '127.0.0.1:9192';
+
+/** What Bun can count to. */
+const IDLE_TIMEOUT_MAX_MS = 255_000;
+
+/** Bun may close a silent connection up to 4 s early, and then a request must be answered. */
+const IDLE_MARGIN_MS = 5000;
 
 const BOOLEANS = ['true', 'false'] as const;
 
@@ -98,6 +108,11 @@ export function readConfig(environment: Environment = process.env): Config {
   const settings = new Settings(environment);
   const cores = Math.min(availableParallelism(), WORKERS_DEFAULT_MAX);
   const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });
+  const requestTimeoutMs = settings.integer('REQUEST_TIMEOUT_MS', {
+    fallback: 10_000,
+    min: 100,
+    max: REQUEST_TIMEOUT_MAX_MS,
+  });
   const config: Config = {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
     metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
@@ -108,10 +123,16 @@ export function readConfig(environment: Environment = process.env): Config {
     flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 1, min: 1, max: 16 }),
     batchMax: settings.integer('BATCH_MAX', { fallback: 500, min: 1, max: 10_000 }),
     startTimeoutMs: settings.integer('DB_START_TIMEOUT_MS', time(60_000)),
-    requestTimeoutMs: settings.integer('REQUEST_TIMEOUT_MS', {
-      fallback: 10_000,
-      min: 100,
-      max: REQUEST_TIMEOUT_MAX_MS,
+    requestTimeoutMs,
+    idleTimeoutMs: settings.integer('IDLE_TIMEOUT_MS', {
+      fallback: requestTimeoutMs + 20_000,
+      min: requestTimeoutMs + IDLE_MARGIN_MS,
+      max: IDLE_TIMEOUT_MAX_MS,
+    }),
+    bodyMaxBytes: settings.integer('BODY_MAX_BYTES', {
+      fallback: 16_384,
+      min: 1024,
+      max: BODY_HARD_STOP_BYTES,
     }),
     attemptTimeoutMs: settings.integer('ATTEMPT_TIMEOUT_MS', time(3000)),
     queueMax: settings.integer('QUEUE_MAX', { fallback: 10_000, min: 1, max: 1_000_000 }),

@@ -10,7 +10,8 @@ import type { HostAndPort } from './settings.ts';
 
 export interface ServeOptions {
   address: HostAndPort;
-  requestTimeoutMs: number;
+  /** How long a connection may be silent; Bun counts in steps of 4 s and may be one early. */
+  idleTimeoutMs: number;
   /** Shares the port with other processes. Off, a taken port is an error. */
   reusePort: boolean;
   /** Called with each request and its answer; the time is in seconds. */
@@ -26,9 +27,6 @@ export interface Server {
 }
 
 type Handler = (request: Request) => Response | Promise<Response>;
-
-/** Seconds without a byte after which Bun drops a connection: beyond every deadline of ours. */
-const IDLE_MARGIN_SECONDS = 20;
 
 /**
  * How long busy clients have to meet `Connection: close` before idle connections are closed:
@@ -57,14 +55,14 @@ function withHost(request: Request): Request {
 
 /** @throws EADDRINUSE when the port is taken and not shared. */
 export function serve(handler: Handler, options: ServeOptions): Server {
-  const { address, requestTimeoutMs, reusePort, onAnswer } = options;
+  const { address, idleTimeoutMs, reusePort, onAnswer } = options;
   let draining = false;
   const server = Bun.serve({
     hostname: bindHost(address.host),
     port: address.port,
     reusePort,
     maxRequestBodySize: BODY_HARD_STOP_BYTES,
-    idleTimeout: Math.ceil(requestTimeoutMs / 1000) + IDLE_MARGIN_SECONDS,
+    idleTimeout: Math.ceil(idleTimeoutMs / 1000),
     fetch: async (request) => {
       const began = performance.now();
       const response = await handler(withHost(request));

@@ -18,7 +18,7 @@ import { tellSupervisor } from './worker-channel.ts';
 
 /** Serves until it is told to stop; resolves when everything is closed. */
 export async function runWorker(config: Config, logger: Logger): Promise<void> {
-  const { server: address, requestTimeoutMs, isKeyRequired } = config;
+  const { server: address, idleTimeoutMs } = config;
   if (!address) throw new Error('Bug: a worker was started without a database server');
   const meter = new Meter();
   const ledger = new GroupCommitLedger(address, config, { logger, meter });
@@ -28,11 +28,11 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
     meter,
-    options: { requestTimeoutMs, isKeyRequired },
+    options: config,
   });
   const server: Server = serve(app.fetch, {
     address: config.address,
-    requestTimeoutMs,
+    idleTimeoutMs,
     reusePort: process.platform === 'linux',
     onAnswer: ({ url }, { status }, seconds) => meter.request(routeOf(url), status, seconds),
   });

@@ -42,6 +42,8 @@ test('an empty environment is a service of its own on this machine only', () => 
     flightSlots: 1,
     startTimeoutMs: 60_000,
     requestTimeoutMs: 10_000,
+    idleTimeoutMs: 30_000,
+    bodyMaxBytes: 16_384,
     queueMax: 10_000,
     isKeyRequired: false,
     keyTtlHours: 24,
@@ -58,6 +60,8 @@ describe('a number', () => {
     ['ATTEMPT_TIMEOUT_MS', 100, 600_000, 'attemptTimeoutMs'],
     ['DB_START_TIMEOUT_MS', 100, 600_000, 'startTimeoutMs'],
     ['REQUEST_TIMEOUT_MS', 100, 200_000, 'requestTimeoutMs'],
+    ['IDLE_TIMEOUT_MS', 15_000, 255_000, 'idleTimeoutMs'],
+    ['BODY_MAX_BYTES', 1024, 1_048_576, 'bodyMaxBytes'],
     ['QUEUE_MAX', 1, 1_000_000, 'queueMax'],
     ['IDEMPOTENCY_KEY_TTL_HOURS', 24, 8760, 'keyTtlHours'],
     ['DRAIN_MS', 0, 600_000, 'drainMs'],
@@ -70,6 +74,15 @@ describe('a number', () => {
       const fault = `${name}: must be an integer from ${min} to ${max}, not "${wrong}"`;
       expect(faultsOf({ [name]: String(wrong) })).toEqual([fault]);
     }
+  });
+
+  test('IDLE_TIMEOUT_MS is 20 s more than REQUEST_TIMEOUT_MS, and never less than 5 s more', () => {
+    const idle = (ms: number, text = '') =>
+      readConfig({ REQUEST_TIMEOUT_MS: String(ms), IDLE_TIMEOUT_MS: text }).idleTimeoutMs;
+    expect([idle(100), idle(200_000)]).toEqual([20_100, 220_000]);
+    expect([idle(100, '5100'), idle(200_000, '205000')]).toEqual([5100, 205_000]);
+    const range = 'must be an integer from 205000 to 255000, not "204999"';
+    expect(() => idle(200_000, '204999')).toThrow(`IDLE_TIMEOUT_MS: ${range}`);
   });
 
   test('DB_PORT is accepted from 1 to 65535, also where it is not used', () => {
@@ -163,6 +176,8 @@ test('all faults are reported at once, each by its name', () => {
   const names = ['APP_ADDRESS', 'WORKERS', 'DB_PORT', 'FLIGHT_SLOTS', 'DB_START_TIMEOUT_MS'].concat(
     [
       'REQUEST_TIMEOUT_MS',
+      'IDLE_TIMEOUT_MS',
+      'BODY_MAX_BYTES',
       'BATCH_MAX',
       'ATTEMPT_TIMEOUT_MS',
       'QUEUE_MAX',

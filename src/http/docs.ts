@@ -8,6 +8,7 @@ import { swagger } from '@elysiajs/swagger';
 import { Elysia } from 'elysia';
 import { version } from '../../package.json' with { type: 'json' };
 import { refuse } from './envelope.ts';
+import { pageHeaders } from './page-headers.ts';
 
 const DAY_SECONDS = 86_400;
 
@@ -43,6 +44,9 @@ const hidden = { detail: { hide: true } };
 export function docsRoutes() {
   return (
     new Elysia()
+      .onAfterHandle(({ set }) => {
+        Object.assign(set.headers, pageHeaders);
+      })
       .use(swagger({ path: '/swagger', specPath: '/swagger/json', documentation }))
       // After the plugin, whose own page at this path loads its scripts from another host.
       .get('/swagger', () => new Response(Bun.file(page)), hidden)

@@ -40,7 +40,7 @@ export function walletJson(id: bigint, amount: bigint): string {
 
 /** The registry's status and message for a refusal; `headers` adds to what it prescribes. */
 export function refuse(request: Request, refusal: Refusal, headers: Record<string, string> = {}) {
-  const { status, message, retryAfter }: RefusalEntry = refusals[refusal.kind];
+  const { status, message, retryAfter, isLast }: RefusalEntry = refusals[refusal.kind];
   const text = message + (refusal.reason ?? '');
   const isProblem = wantsProblem(request.headers.get('accept'));
   const body = isProblem
@@ -51,6 +51,7 @@ export function refuse(request: Request, refusal: Refusal, headers: Record<strin
     headers: {
       'content-type': isProblem ? PROBLEM_TYPE : JSON_TYPE,
       ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }),
+      ...(isLast ? { connection: 'close' } : {}),
       ...headers,
     },
   });

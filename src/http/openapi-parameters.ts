@@ -10,18 +10,12 @@ const text = (example: string, format?: string) => ({
   example,
 });
 
-const parameter = (
-  place: 'query' | 'header',
-  name: string,
-  description: string,
-  schema: object,
-) => ({
-  in: place,
-  name,
-  required: false,
-  description,
-  schema,
-});
+/** The example stands in the text: the page would send it with whatever a reader tries. */
+const parameter = (place: 'query' | 'header', name: string, description: string, shape: object) => {
+  const { example, ...schema } = shape as { example?: unknown };
+  const explained = `${description} For example \`${example}\`.`;
+  return { in: place, name, required: false, description: explained, schema };
+};
 
 export const walletId = {
   in: 'path' as const,

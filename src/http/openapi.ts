@@ -28,7 +28,8 @@ const operation = (operationType: string, amount: number) => ({
   value: { walletID: 1, operationType, amount },
 });
 
-export const operationDocs = {
+/** Of POST /api/v1/wallets. */
+export const operationDocs = (bodyMaxBytes: number) => ({
   operationId: 'applyOperation',
   tags: ['wallets'],
   summary: 'Deposit or withdraw',
@@ -70,11 +71,12 @@ export const operationDocs = {
     ],
     {
       ...DATABASE_REASONS,
+      body_too_large: `${bodyMaxBytes} bytes`,
       invalid_header: 'If-Match: must be * or a list of entity tags such as "3", "5"',
       invalid_request: integerFault('amount'),
     },
   ),
-};
+});
 
 const ofRead = {
   ...DATABASE_REASONS,

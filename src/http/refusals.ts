@@ -10,18 +10,20 @@ export interface RefusalEntry {
   message: string;
   /** Seconds after which another try is worth while. */
   retryAfter?: number;
+  /** Whether the connection ends with the answer, so that the rest of the request is not read. */
+  isLast?: boolean;
 }
 
 /** In the order in which a request is judged. */
 export const refusals = {
   unknown_path: { status: 404, message: 'not found' },
   method_not_allowed: { status: 405, message: 'method not allowed' },
-  body_too_large: { status: 413, message: 'body: must not be larger than 16384 bytes' },
+  body_too_large: { status: 413, message: 'body: must not be larger than ' },
   unsupported_media_type: {
     status: 415,
     message: 'Content-Type: must be application/json',
   },
-  body_too_slow: { status: 408, message: 'body: did not arrive in time' },
+  body_too_slow: { status: 408, message: 'body: did not arrive in time', isLast: true },
   invalid_header: { status: 400, message: '' },
   body_not_json: { status: 400, message: 'body: must be JSON' },
   body_not_object: { status: 400, message: 'body: must be a JSON object' },

@@ -15,7 +15,7 @@ import type {
 import { matches } from './entity-tags.ts';
 import { notModified, REPLAYED, refuse, succeedAt, walletJson } from './envelope.ts';
 import { balanceDocs, operationDocs, pageDocs } from './openapi.ts';
-import { parseJsonObject, receiveJson } from './request-body.ts';
+import { type BodyLimits, parseJsonObject, receiveJson } from './request-body.ts';
 import { readIfNoneMatch, readTerms } from './request-headers.ts';
 import { readMoment, readPage, readWalletId } from './request-url.ts';
 import { decoder, OperationBody } from './schema.ts';
@@ -27,21 +27,17 @@ export interface OperationMeter {
   operation(type: Operation['type'], outcome: string): void;
 }
 
-export interface WalletOptions {
-  /** For the arrival of a body and, apart from that, for the ledger. */
-  requestTimeoutMs: number;
+export interface WalletOptions extends BodyLimits {
   /** Whether an operation without an Idempotency-Key is refused. */
   isKeyRequired: boolean;
 }
 
 /** POST /api/v1/wallets, GET /api/v1/wallets/{id} and GET /api/v1/wallets/{id}/operations. */
 export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: WalletOptions) {
-  const { requestTimeoutMs, isKeyRequired } = options;
-
   async function operate(request: Request): Promise<Response> {
-    const bytes = await receiveJson(request, requestTimeoutMs);
+    const bytes = await receiveJson(request, options);
     if ('refusal' in bytes) return refuse(request, bytes.refusal);
-    const terms = readTerms(request.headers, isKeyRequired);
+    const terms = readTerms(request.headers, options.isKeyRequired);
     if ('refusal' in terms) return refuse(request, terms.refusal);
     const body = parseJsonObject(bytes);
     if ('refusal' in body) return refuse(request, body.refusal);
@@ -92,7 +88,10 @@ export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: Wal
   }
 
   return new Elysia({ prefix: '/api/v1/wallets' })
-    .post('', ({ request }) => operate(request), { parse: 'none', detail: operationDocs })
+    .post('', ({ request }) => operate(request), {
+      parse: 'none',
+      detail: operationDocs(options.bodyMaxBytes),
+    })
     .get('/:id', ({ request, params }) => balance(request, params.id), { detail: balanceDocs })
     .get('/:id/operations', ({ request, params }) => operations(request, params.id), {
       detail: pageDocs,

@@ -17,6 +17,8 @@ export interface AppOptions extends Partial<LedgerOptions> {
   ledger?: Ledger;
   logger?: Logger;
   isKeyRequired?: boolean;
+  bodyMaxBytes?: number;
+  idleTimeoutMs?: number;
 }
 
 export interface Answer {
@@ -50,7 +52,8 @@ const LEDGER_DEFAULTS: LedgerOptions = {
 export const WALLETS = '/api/v1/wallets';
 
 export async function startApp(options: AppOptions = {}): Promise<TestApp> {
-  const { requestTimeoutMs = 10_000, isKeyRequired = false, logger = silentLogger } = options;
+  const { requestTimeoutMs = 10_000, isKeyRequired = false, bodyMaxBytes = 16_384 } = options;
+  const { idleTimeoutMs = 30_000, logger = silentLogger } = options;
   const address = options.database ?? (await testDatabase()).address;
   const probe = new Probe(address);
   const meter = new Meter();
@@ -64,11 +67,11 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
     logger,
     meter,
-    options: { requestTimeoutMs, isKeyRequired },
+    options: { requestTimeoutMs, isKeyRequired, bodyMaxBytes },
   });
   const server = serve(app.fetch, {
     address: { host: '127.0.0.1', port: 0 },
-    requestTimeoutMs,
+    idleTimeoutMs,
     reusePort: false,
     onAnswer: () => {},
   });

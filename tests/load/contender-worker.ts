@@ -18,7 +18,7 @@ import { ClassicalLedger } from './classical-ledger.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 const config = readConfig();
-const { address, requestTimeoutMs, isKeyRequired } = config;
+const { address, idleTimeoutMs } = config;
 
 const silent = { operation() {}, landed() {}, resent() {} };
 const logger = createLogger('contender', config.logLevel);
@@ -27,11 +27,11 @@ const app = buildApp({
   readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
   logger,
   meter: silent,
-  options: { requestTimeoutMs, isKeyRequired },
+  options: config,
 });
 serve(app.fetch, {
   address,
-  requestTimeoutMs,
+  idleTimeoutMs,
   reusePort: process.platform === 'linux',
   onAnswer: () => {},
 });
