@@ -121,16 +121,12 @@ export function readConfig(environment: Environment = process.env): Config {
     drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
     logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
-  if (overlap(config.address, config.metricsAddress)) {
-    settings.fault('METRICS_ADDRESS', 'must not be the APP_ADDRESS');
+  // Of equal ports, one may be that of every interface, and a host has many names.
+  if (config.address.port === config.metricsAddress.port) {
+    settings.fault('METRICS_ADDRESS', 'must have another port than APP_ADDRESS');
   }
   if (settings.faults.length > 0) throw new ConfigError(settings.faults);
   return config;
-}
-
-function overlap(one: HostAndPort, other: HostAndPort): boolean {
-  const isEverywhere = one.host === '' || other.host === '';
-  return one.port === other.port && (isEverywhere || one.host === other.host);
 }
 
 /**

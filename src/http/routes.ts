@@ -22,12 +22,15 @@ const patterns = Object.keys(ROUTES)
   .filter((path) => path.includes(':'))
   .map((path) => ({ path, pattern: new RegExp(`^${path.replaceAll(/:\w+/g, '[^/]+')}$`) }));
 
-/** Behind `http://` or `https://` no host is shorter. */
-const HOST_AT = 8;
+/** Behind `http://`, no host is shorter than one character. */
+const HOST_END_MIN = 8;
 
-/** The path of a URL as `ROUTES` has it, or `unknown`. */
+/**
+ * The path of a URL as `ROUTES` has it, or `unknown`.
+ * @param url also a path alone, as Bun gives for a request without a Host.
+ */
 export function routeOf(url: string): string {
-  const start = url.indexOf('/', HOST_AT);
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', HOST_END_MIN);
   const query = url.indexOf('?', start);
   const path = url.slice(start, query < 0 ? undefined : query);
   if (Object.hasOwn(ROUTES, path)) return path;
