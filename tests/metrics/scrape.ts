@@ -2,6 +2,8 @@
  * What a scrape of /metrics says, as samples.
  * Invariant: a line that is not of the text format throws.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { REPORT_MS } from '../../src/metrics/collector.ts';
 import type { TestService } from '../helpers/service.ts';
 
 type Labels = Record<string, string>;
@@ -45,6 +47,18 @@ export function sumOf(samples: Sample[], name: string, labels: Labels = {}): num
   });
   return chosen.length > 0 ? chosen.reduce((sum, { value }) => sum + value, 0) : undefined;
 }
+
+/** Waits until every worker has surely reported what it counted until now. */
+export async function settle(service: TestService): Promise<void> {
+  const look = async () => JSON.stringify((await scrape(service)).filter(isCounted));
+  let [before, now] = ['', await look()];
+  while (now !== before) {
+    await sleep(2 * REPORT_MS);
+    [before, now] = [now, await look()];
+  }
+}
+
+const isCounted = ({ name }: Sample) => name.startsWith('wallet_operations');
 
 /** One scrape, one number. */
 export async function read(service: TestService, name: string, labels: Labels = {}) {
