@@ -4,15 +4,14 @@
  * Each default's reason stands in config.env.example.
  */
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
-import { BODY_HARD_STOP_BYTES } from './http/request-body.ts';
+import { type Limits, readLimits } from './limits.ts';
 import { readServer, type ServerAddress } from './server-address.ts';
 import { type Environment, type HostAndPort, Settings } from './settings.ts';
 import { StartError } from './start-error.ts';
 
-export interface Config {
+export interface Config extends Limits {
   address: HostAndPort;
   /** Where metrics are shown; if the default is taken, nowhere. */
   metricsAddress: HostAndPort;
@@ -21,22 +20,6 @@ export interface Config {
   /** Who owns the schema on that server; undefined: the user of `server` itself. */
   owner: { user: string; password: string } | undefined;
   dataDirectory: string;
-  workers: number;
-  /** Flights that one worker may have in the air at once, each on a connection of its own. */
-  flightSlots: number;
-  batchMax: number;
-  startTimeoutMs: number;
-  requestTimeoutMs: number;
-  /** How long a connection may be silent before it is closed. */
-  idleTimeoutMs: number;
-  bodyMaxBytes: number;
-  attemptTimeoutMs: number;
-  queueMax: number;
-  /** Whether an operation without an Idempotency-Key is refused. */
-  isKeyRequired: boolean;
-  /** How long a key's answer is kept. */
-  keyTtlHours: number;
-  drainMs: number;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -52,24 +35,7 @@ delete process.env.PGTARGETSESSIONATTRS;
 
 export const projectRoot = resolve(import.meta.dir, '..');
 
-/** Beyond ten minutes a time limit is surely a mistake in the unit. */
-const TIME_MAX_MS = 600_000;
-
-/** More than eight by default would pass PostgreSQL's default of 100 connections. */
-const WORKERS_DEFAULT_MAX = 8;
-
-/** Leaves room for IDLE_TIMEOUT_MS below what Bun can count to. */
-const REQUEST_TIMEOUT_MAX_MS = 200_000;
-
 export const METRICS_ADDRESS_DEFAULT = '127.0.0.1:9192';
-
-/** What Bun can count to. */
-const IDLE_TIMEOUT_MAX_MS = 255_000;
-
-/** Bun may close a silent connection up to 4 s early, and then a request must be answered. */
-const IDLE_MARGIN_MS = 5000;
-
-const BOOLEANS = ['true', 'false'] as const;
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
@@ -106,43 +72,13 @@ function readVariables(path: string, mayBeMissing: boolean): Environment {
  */
 export function readConfig(environment: Environment = process.env): Config {
   const settings = new Settings(environment);
-  const cores = Math.min(availableParallelism(), WORKERS_DEFAULT_MAX);
-  const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });
-  const requestTimeoutMs = settings.integer('REQUEST_TIMEOUT_MS', {
-    fallback: 10_000,
-    min: 100,
-    max: REQUEST_TIMEOUT_MAX_MS,
-  });
   const config: Config = {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
     metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
     server: readServer(settings),
     owner: readOwner(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
-    workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
-    flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 1, min: 1, max: 16 }),
-    batchMax: settings.integer('BATCH_MAX', { fallback: 500, min: 1, max: 10_000 }),
-    startTimeoutMs: settings.integer('DB_START_TIMEOUT_MS', time(60_000)),
-    requestTimeoutMs,
-    idleTimeoutMs: settings.integer('IDLE_TIMEOUT_MS', {
-      fallback: requestTimeoutMs + 20_000,
-      min: requestTimeoutMs + IDLE_MARGIN_MS,
-      max: IDLE_TIMEOUT_MAX_MS,
-    }),
-    bodyMaxBytes: settings.integer('BODY_MAX_BYTES', {
-      fallback: 16_384,
-      min: 1024,
-      max: BODY_HARD_STOP_BYTES,
-    }),
-    attemptTimeoutMs: settings.integer('ATTEMPT_TIMEOUT_MS', time(3000)),
-    queueMax: settings.integer('QUEUE_MAX', { fallback: 10_000, min: 1, max: 1_000_000 }),
-    isKeyRequired: settings.oneOf('IDEMPOTENCY_KEY_REQUIRED', BOOLEANS, 'false') === 'true',
-    keyTtlHours: settings.integer('IDEMPOTENCY_KEY_TTL_HOURS', {
-      fallback: 24,
-      min: 24,
-      max: 8760,
-    }),
-    drainMs: settings.integer('DRAIN_MS', time(10_000, 0)),
+    ...readLimits(settings),
     logLevel: settings.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   const { server, owner } = config;
@@ -150,8 +86,9 @@ export function readConfig(environment: Environment = process.env): Config {
   if (owner && server && owner.user === server.user) {
     settings.fault('DB_OWNER_USER', 'must be another user than the one of the service');
   }
-  if (overlap(config.address, config.metricsAddress)) {
-    settings.fault('METRICS_ADDRESS', 'must not be the APP_ADDRESS');
+  // Of equal ports, one may be that of every interface, and a host has many names.
+  if (config.address.port === config.metricsAddress.port) {
+    settings.fault('METRICS_ADDRESS', 'must have another port than APP_ADDRESS');
   }
   if (settings.faults.length > 0) throw new ConfigError(settings.faults);
   return config;
@@ -161,11 +98,6 @@ function readOwner(settings: Settings): Config['owner'] {
   const user = settings.optional('DB_OWNER_USER');
   const password = settings.text('DB_OWNER_PASSWORD', '');
   return user === undefined ? undefined : { user, password };
-}
-
-function overlap(one: HostAndPort, other: HostAndPort): boolean {
-  const isEverywhere = one.host === '' || other.host === '';
-  return one.port === other.port && (isEverywhere || one.host === other.host);
 }
 
 /**

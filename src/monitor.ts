@@ -13,7 +13,11 @@ import { type MetricsSource, serveMetrics } from './metrics/metrics-server.ts';
 import { watchProcess } from './metrics/process-watch.ts';
 import type { Look } from './metrics/pulse.ts';
 import { Pulses } from './metrics/pulses.ts';
-import { addServiceGauges, type NamedProcess } from './metrics/service-gauges.ts';
+import {
+  addServiceGauges,
+  type NamedProcess,
+  type ServiceCounters,
+} from './metrics/service-gauges.ts';
 import { urlOf } from './server.ts';
 import type { ServerAddress } from './server-address.ts';
 import type { HostAndPort } from './settings.ts';
@@ -22,14 +26,13 @@ const PROBE_MS = 1000;
 
 export interface Monitor {
   collector: Collector;
-  /** A worker ended without being told to. */
-  countDeath: () => void;
+  countDeath: ServiceCounters['countDeath'];
   stop: () => Promise<void>;
 }
 
 /**
  * Starts to watch.
- * @param workers those that are there now.
+ * @param workers those that are there now; not called before this returns.
  * @throws StartError when METRICS_ADDRESS was chosen and cannot be listened on.
  */
 export function startMonitor(
@@ -50,19 +53,20 @@ export function startMonitor(
       return { name: `worker-${number}`, pid, state: collector.processOf(pid) };
     }),
   ];
-  const deaths = addServiceGauges(own, { processes, isDatabaseUp: database.isUp });
+  const counters = addServiceGauges(own, { processes, isDatabaseUp: database.isUp });
   const look = async (): Promise<Look> => {
     us = lookAtUs();
+    counters.countSpent();
     const metrics = await collector.sums().getMetricsAsJSON();
     return { at: Date.now(), metrics, isDatabaseUp: database.isUp(), processes: processes() };
   };
   const pulses = new Pulses(look);
-  const running = pulses.run(stopping.signal);
   const text = () => Registry.merge([collector.sums(), own]).metrics();
   const close = showMetrics(metricsAddress, { text, pulses }, logger);
+  const running = pulses.run(stopping.signal);
   return {
     collector,
-    countDeath: () => deaths.inc(),
+    countDeath: counters.countDeath,
     stop: async () => {
       stopping.abort();
       close?.();

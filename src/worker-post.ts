@@ -66,13 +66,12 @@ export class WorkerPost {
   }
 
   async #live(): Promise<void> {
-    const { logger, collector, onDeath } = this.#options;
+    const { logger, onDeath } = this.#options;
     const worker = this.#spawn();
     this.#worker = worker;
     await worker.exited;
     this.#worker = undefined;
     this.#onEnded();
-    await collector.forget(worker.pid);
     if (this.#stopping.signal.aborted) return;
     onDeath();
     const { pid, exitCode, signalCode } = worker;
@@ -81,14 +80,20 @@ export class WorkerPost {
 
   #spawn(): Bun.Subprocess {
     const { environment, collector } = this.#options;
-    return Bun.spawn([process.execPath, join(import.meta.dir, 'main.ts'), 'worker'], {
-      env: environment,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      // The channel itself tells the worker that we live.
-      ipc: (message: WorkerMessage, worker) => {
-        if (message.kind === 'listening') this.#onListening();
-        else collector.report(worker.pid, message.report);
+    const worker: Bun.Subprocess = Bun.spawn(
+      [process.execPath, join(import.meta.dir, 'main.ts'), 'worker'],
+      {
+        env: environment,
+        stdio: ['ignore', 'inherit', 'inherit'],
+        // The channel itself tells the worker that we live.
+        ipc: (message: WorkerMessage, { pid }) => {
+          if (message.kind === 'listening') this.#onListening();
+          else collector.report(pid, message.report);
+        },
+        // Comes behind the last report, which the end of the process need not.
+        onDisconnect: () => collector.forget(worker.pid),
       },
-    });
+    );
+    return worker;
   }
 }

@@ -237,7 +237,9 @@ test('the service reports every fault on stderr and ends with 2', async () => {
 });
 
 test('config.env.example names exactly the variables that are read, with their defaults', () => {
-  const files = ['config.ts', 'server-address.ts'].map((name) => join(projectRoot, 'src', name));
+  const files = ['config.ts', 'limits.ts', 'server-address.ts'].map((name) =>
+    join(projectRoot, 'src', name),
+  );
   const source = files.map((path) => readFileSync(path, 'utf8')).join();
   const calls = source.matchAll(/settings\.(?!fault)\w+\(\s*'(\w+)'/g);
   const names = [...calls].map(([, name]) => name as string);

@@ -24,12 +24,15 @@ const patterns = Object.keys(ROUTES).map((path) => ({
   pattern: new RegExp(`${path.replaceAll(/:\w+/g, '[^/?]+')}(?![^?])`, 'y'),
 }));
 
-/** Behind `http://` or `https://` no host is shorter. */
-const HOST_AT = 8;
+/** Behind `http://`, no host is shorter than one character. */
+const HOST_END_MIN = 8;
 
-/** The path of a URL as `ROUTES` has it, or `unknown`. */
+/**
+ * The path of a URL as `ROUTES` has it, or `unknown`.
+ * @param url also a path alone, as Bun gives for a request without a Host.
+ */
 export function routeOf(url: string): string {
-  const start = url.indexOf('/', HOST_AT);
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', HOST_END_MIN);
   for (const { path, pattern } of patterns) {
     pattern.lastIndex = start;
     if (pattern.test(url)) return path;

@@ -19,15 +19,15 @@ export const REPORT_MS = 1000;
 
 /** The numbers of all workers, present and past. */
 export class Collector {
-  readonly #reports = new Map<number, Report>();
+  readonly #reports = new Map<number, Report & { at: number }>();
   #past: Metrics[] = [];
 
   /** The latest report of a worker, which is known by its process id. */
   report(pid: number, report: Report): void {
-    this.#reports.set(pid, report);
+    this.#reports.set(pid, { ...report, at: performance.now() });
   }
 
-  /** A worker has ended: its counters stay, its gauges go. */
+  /** A worker reports no more: its counters stay, its gauges go. */
   async forget(pid: number): Promise<void> {
     const last = this.#reports.get(pid);
     if (!last) return;
@@ -36,12 +36,19 @@ export class Collector {
     const past = [...this.#past, counters];
     this.#past = past;
     const sums = await AggregatorRegistry.aggregate(past).getMetricsAsJSON();
+    // Another may have ended meanwhile; then its sums have ours in them.
     if (this.#past === past) this.#past = [sums];
   }
 
-  /** The state of a worker at its last report. */
+  /**
+   * The state of a worker at its last report. One whose report is overdue has kept at least that
+   * waiting, which is how one that hangs is seen.
+   */
   processOf(pid: number): ProcessState | undefined {
-    return this.#reports.get(pid)?.process;
+    const last = this.#reports.get(pid);
+    if (!last) return undefined;
+    const overdueSeconds = (performance.now() - last.at - REPORT_MS) / 1000;
+    return { ...last.process, lagSeconds: Math.max(last.process.lagSeconds, overdueSeconds) };
   }
 
   /** The sums of all workers. */

@@ -71,6 +71,12 @@ export class Meter {
     registers: this.#registers,
   });
 
+  constructor() {
+    // What is watched begins at 0: a series that begins with its first event hides it from rate().
+    for (const type of Object.values(TYPE_LABELS)) this.#operations.add(type, 'ok', 0);
+    for (const failure of ['refused', 'lost']) this.#resends.inc({ failure }, 0);
+  }
+
   /** An answer was given. */
   request(route: string, status: number, seconds: number): void {
     this.#requests.add(route, status);

@@ -3,9 +3,12 @@
  * /, which /events feeds. Invariant: it answers from the supervisor's memory alone, so neither a
  * busy worker nor a database that is away keeps it waiting; and it can change nothing.
  */
+import { pageHeaders } from '../http/page-headers.ts';
 import { bindHost } from '../server.ts';
 import type { HostAndPort } from '../settings.ts';
 import { StartError } from '../start-error.ts';
+import { DASHBOARD_FILES } from './dashboard.ts';
+import { eventSource } from './event-stream.ts';
 import type { Pulses } from './pulses.ts';
 
 export interface MetricsSource {
@@ -14,10 +17,12 @@ export interface MetricsSource {
   pulses: Pulses;
 }
 
-const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
+type Page = (request: Request) => Response | Promise<Response>;
 
-/** More people than this look elsewhere: each holds a connection. */
-const WATCHERS_MAX = 50;
+const TEXT = { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' };
+
+/** Beyond this without a byte read, a connection is dropped; events come each second. */
+const IDLE_SECONDS = 30;
 
 /**
  * Listens until the function that is returned is called; undefined if the address is taken and
@@ -25,36 +30,17 @@ const WATCHERS_MAX = 50;
  * @throws StartError when it is taken otherwise, or is no address of this machine.
  */
 export function serveMetrics(
-  address: HostAndPort,
+  { host, port }: HostAndPort,
   isOptional: boolean,
-  { text, pulses }: MetricsSource,
+  source: MetricsSource,
 ): (() => void) | undefined {
-  const { host, port } = address;
-  let watchers = 0;
-  const events = (request: Request) => {
-    if (watchers >= WATCHERS_MAX) return new Response('too many are watching\n', { status: 503 });
-    watchers += 1;
-    const stream = eventStream(pulses, request.signal, () => {
-      watchers -= 1;
-    });
-    return new Response(stream, {
-      headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store' },
-    });
-  };
   try {
     const server = Bun.serve({
       hostname: bindHost(host),
       port,
       reusePort: false,
-      // A stream of events is never silent for longer than a second.
-      idleTimeout: 30,
-      routes: {
-        '/metrics': {
-          GET: async () => new Response(await text(), { headers: { 'content-type': TEXT } }),
-        },
-        '/events': { GET: events },
-      },
-      fetch: () => new Response('not found\n', { status: 404 }),
+      idleTimeout: IDLE_SECONDS,
+      fetch: answerer(pagesOf(source)),
     });
     return () => void server.stop(true);
   } catch (error) {
@@ -65,23 +51,32 @@ export function serveMetrics(
   }
 }
 
-/** First the last minutes at once, then each second as it passes. */
-function eventStream(pulses: Pulses, signal: AbortSignal, onEnd: () => void): ReadableStream {
-  const encoder = new TextEncoder();
-  const event = (name: string, data: unknown) =>
-    encoder.encode(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
-  let end = () => {};
-  return new ReadableStream({
-    start(controller) {
-      controller.enqueue(event('history', pulses.kept));
-      const unwatch = pulses.watch((pulse) => controller.enqueue(event('pulse', pulse)));
-      end = () => {
-        end = () => {};
-        unwatch();
-        onEnd();
-      };
-      signal.addEventListener('abort', () => end());
-    },
-    cancel: () => end(),
-  });
+function pagesOf({ text, pulses }: MetricsSource): Map<string, Page> {
+  const file = (path: string) => () => {
+    return new Response(Bun.file(path), { headers: { 'cache-control': 'no-cache' } });
+  };
+  return new Map<string, Page>([
+    ['/metrics', async () => new Response(await text(), { headers: TEXT })],
+    ['/events', eventSource(pulses)],
+    ...Object.entries(DASHBOARD_FILES).map(([path, name]) => [path, file(name)] as const),
+  ]);
 }
+
+/** 404 for what is no page, 405 for what is not asked with GET. */
+function answerer(pages: Map<string, Page>): Page {
+  return async (request) => {
+    const page = pages.get(new URL(request.url, 'http://localhost').pathname);
+    const response = await (page ? onlyGet(page) : notFound)(request);
+    for (const [name, value] of Object.entries(pageHeaders)) response.headers.set(name, value);
+    return response;
+  };
+}
+
+const notFound: Page = () => new Response('not found\n', { status: 404 });
+
+const onlyGet =
+  (page: Page): Page =>
+  (request) => {
+    if (request.method === 'GET') return page(request);
+    return new Response('method not allowed\n', { status: 405, headers: { allow: 'GET' } });
+  };

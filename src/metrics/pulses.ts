@@ -32,15 +32,18 @@ export class Pulses {
 
   /** Looks every second until `stop`. */
   async run(stop: AbortSignal): Promise<void> {
-    let before = await this.#look();
+    let before: Look | undefined;
     while (!stop.aborted) {
       await sleep(PULSE_MS, undefined, { signal: stop }).catch(() => {});
       const after = await this.#look();
-      const pulse = pulseBetween(before, after);
+      if (before) this.#tell(pulseBetween(before, after));
       before = after;
-      this.#kept.push(pulse);
-      if (this.#kept.length > KEPT) this.#kept.shift();
-      for (const onPulse of this.#watchers) onPulse(pulse);
     }
+  }
+
+  #tell(pulse: Pulse): void {
+    this.#kept.push(pulse);
+    if (this.#kept.length > KEPT) this.#kept.shift();
+    for (const onPulse of this.#watchers) onPulse(pulse);
   }
 }

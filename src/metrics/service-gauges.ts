@@ -21,10 +21,20 @@ export interface ServiceState {
   isDatabaseUp: () => boolean;
 }
 
-/** Adds the supervisor's metrics to a registry. @returns the counter of dead workers. */
-export function addServiceGauges(registry: Registry, state: ServiceState) {
+/** Counts what gauges cannot show. */
+export interface ServiceCounters {
+  /** A worker ended without being told to. */
+  countDeath: () => void;
+  /** To be called often: what a process spent after the last call, and before its end, is lost. */
+  countSpent: () => void;
+}
+
+/** Adds the supervisor's metrics to a registry. */
+export function addServiceGauges(registry: Registry, state: ServiceState): ServiceCounters {
   const registers = [registry];
-  const known = () => state.processes().filter((one) => one.state !== undefined);
+  const known = () => {
+    return state.processes().flatMap((one) => (one.state ? [{ ...one, state: one.state }] : []));
+  };
   const perProcess = (name: string, help: string, value: (state: ProcessState) => number) =>
     new Gauge({
       name,
@@ -33,30 +43,20 @@ export function addServiceGauges(registry: Registry, state: ServiceState) {
       registers,
       collect() {
         this.reset();
-        for (const one of known()) {
-          this.set({ process: one.name }, value(one.state as ProcessState));
-        }
+        for (const one of known()) this.set({ process: one.name }, value(one.state));
       },
     });
   perProcess('wallet_process_resident_memory_bytes', 'Memory in use.', (one) => one.residentBytes);
   perProcess(
     'wallet_process_event_loop_lag_seconds',
-    'The longest wait of the last second.',
+    'The longest that the process kept anything waiting in the last second; grows while it hangs.',
     (one) => one.lagSeconds,
   );
-  const counted = new Map<number, number>();
-  new Counter({
+  const cpu = new Counter({
     name: 'wallet_process_cpu_seconds_total',
     help: 'Processor time, of all processes that had this name.',
     labelNames: ['process'],
     registers,
-    collect() {
-      for (const { name, pid, state: one } of known()) {
-        const spent = one?.cpuSeconds ?? 0;
-        this.inc({ process: name }, Math.max(0, spent - (counted.get(pid) ?? 0)));
-        counted.set(pid, spent);
-      }
-    },
   });
   new Gauge({
     name: 'wallet_workers',
@@ -85,9 +85,20 @@ export function addServiceGauges(registry: Registry, state: ServiceState) {
     help: 'When the service started, in Unix time.',
     registers,
   }).set(Math.round(Date.now() / 1000 - process.uptime()));
-  return new Counter({
+  const deaths = new Counter({
     name: 'wallet_worker_deaths_total',
     help: 'Workers that ended without being told to, and were replaced.',
     registers,
   });
+  let counted = new Map<number, number>();
+  return {
+    countDeath: () => deaths.inc(),
+    countSpent: () => {
+      const before = counted;
+      counted = new Map(known().map(({ pid, state }) => [pid, state.cpuSeconds]));
+      for (const { name, pid, state } of known()) {
+        cpu.inc({ process: name }, Math.max(0, state.cpuSeconds - (before.get(pid) ?? 0)));
+      }
+    },
+  };
 }

@@ -20,6 +20,7 @@ interface ServiceOptions {
   /** The project that is run, instead of this one. */
   root?: string;
   port?: number;
+  metricsPort?: number;
   /** Without it and without variables that name a server, the service runs its own database. */
   database?: ServerAddress;
   dataDirectory?: string;
@@ -61,7 +62,7 @@ export async function endServices(): Promise<void> {
 /** Use `startService`. */
 export class TestService {
   readonly port: number;
-  readonly metricsPort = freePort();
+  readonly metricsPort: number;
   readonly dataDirectory: string;
   readonly exited: Promise<number>;
   /** Everything that it and its workers printed so far. */
@@ -74,6 +75,7 @@ export class TestService {
   constructor(folder: string, options: ServiceOptions) {
     const { command = 'start', root = projectRoot, database, variables } = options;
     this.port = options.port ?? freePort();
+    this.metricsPort = options.metricsPort ?? freePort();
     this.dataDirectory = options.dataDirectory ?? join(folder, 'data');
     this.#folder = folder;
     const words = ['src/main.ts', command, '--config', join(folder, 'own.env')];
