@@ -15,6 +15,8 @@ export interface Config {
   address: HostAndPort;
   /** Where metrics are shown; if the default is taken, nowhere. */
   metricsAddress: HostAndPort;
+  /** Who may use the API; undefined: everybody. */
+  tokensFile: string | undefined;
   /** undefined: no server was named, so the service runs its own under `dataDirectory`. */
   server: ServerAddress | undefined;
   dataDirectory: string;
@@ -96,9 +98,11 @@ export function readConfig(environment: Environment = process.env): Config {
   const settings = new Settings(environment);
   const cores = Math.min(availableParallelism(), WORKERS_DEFAULT_MAX);
   const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });
+  const tokensFile = settings.optional('API_TOKENS_FILE');
   const config: Config = {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
     metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
+    tokensFile: tokensFile && resolve(projectRoot, tokensFile),
     server: readServer(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),

@@ -10,12 +10,14 @@ import type { EmbeddedDatabase } from './database/embedded.ts';
 import { Line } from './database/line.ts';
 import { migrate } from './database/migrations.ts';
 import { checkServer, waitUntilAnswers } from './database/readiness.ts';
+import { onHangUp } from './hang-up.ts';
 import { removeStaleSlots } from './ledger/flight-slot.ts';
 import { pruneKeys } from './ledger/key-pruner.ts';
 import type { Logger } from './log.ts';
 import { startMonitor } from './monitor.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
+import { ReloadedFiles } from './reloaded-files.ts';
 import { urlOf } from './server.ts';
 import type { ServerAddress } from './server-address.ts';
 import type { Environment } from './settings.ts';
@@ -37,6 +39,8 @@ export interface Supervision {
  */
 export async function supervise(supervision: Supervision): Promise<void> {
   const { config, logger, stop, force } = supervision;
+  const files = new ReloadedFiles(config, logger);
+  onHangUp(() => files.reload());
   const releasePort = await claimPort(config.address);
   let embedded: EmbeddedDatabase | undefined;
   try {
@@ -44,7 +48,7 @@ export async function supervise(supervision: Supervision): Promise<void> {
     force.addEventListener('abort', () => embedded?.kill());
     const server = (config.server ?? embedded?.address) as ServerAddress;
     await prepareDatabase(server, supervision);
-    if (!stop.aborted) await runWorkers(server, supervision);
+    if (!stop.aborted) await runWorkers(server, files, supervision);
   } catch (error) {
     if (!stop.aborted) throw error;
   } finally {
@@ -68,7 +72,11 @@ async function prepareDatabase(server: ServerAddress, { config, logger, stop }: 
   }
 }
 
-async function runWorkers(server: ServerAddress, supervision: Supervision): Promise<void> {
+async function runWorkers(
+  server: ServerAddress,
+  files: ReloadedFiles,
+  supervision: Supervision,
+): Promise<void> {
   const { config, environment, logger, stop, force } = supervision;
   const monitor = startMonitor(server, () => keeper.workers, config, logger);
   const keeper: WorkerKeeper = new WorkerKeeper(
@@ -77,9 +85,11 @@ async function runWorkers(server: ServerAddress, supervision: Supervision): Prom
       logger,
       collector: monitor.collector,
       onDeath: monitor.countDeath,
+      message: () => ({ kind: 'files', contents: files.contents }),
     },
     config.drainMs,
   );
+  files.onReload = () => keeper.inform();
   force.addEventListener('abort', () => keeper.kill());
   const count = process.platform === 'linux' ? config.workers : 1;
   const ready = keeper.start(count);

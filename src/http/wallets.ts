@@ -12,6 +12,7 @@ import type {
   OperationOutcome,
   Versions,
 } from '../ledger/ledger.ts';
+import type { Access } from './access.ts';
 import { matches } from './entity-tags.ts';
 import { notModified, REPLAYED, refuse, succeedAt, walletJson } from './envelope.ts';
 import { balanceDocs, operationDocs, pageDocs } from './openapi.ts';
@@ -35,7 +36,12 @@ export interface WalletOptions {
 }
 
 /** POST /api/v1/wallets, GET /api/v1/wallets/{id} and GET /api/v1/wallets/{id}/operations. */
-export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: WalletOptions) {
+export function walletRoutes(
+  ledger: Ledger,
+  access: Access,
+  meter: OperationMeter,
+  options: WalletOptions,
+) {
   const { requestTimeoutMs, isKeyRequired } = options;
 
   async function operate(request: Request): Promise<Response> {
@@ -92,6 +98,7 @@ export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: Wal
   }
 
   return new Elysia({ prefix: '/api/v1/wallets' })
+    .onBeforeHandle(({ request }) => access.judge(request))
     .post('', ({ request }) => operate(request), { parse: 'none', detail: operationDocs })
     .get('/:id', ({ request, params }) => balance(request, params.id), { detail: balanceDocs })
     .get('/:id/operations', ({ request, params }) => operations(request, params.id), {

@@ -1,12 +1,14 @@
 /** The application on a real port of this process, over the shared database. */
 import { buildApp } from '../../src/app.ts';
 import { Probe } from '../../src/database/probe.ts';
+import { Access } from '../../src/http/access.ts';
 import { GroupCommitLedger, type LedgerOptions } from '../../src/ledger/group-commit-ledger.ts';
 import type { Ledger, Operation } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log.ts';
 import { Meter } from '../../src/metrics/meter.ts';
 import { serve } from '../../src/server.ts';
 import type { ServerAddress } from '../../src/server-address.ts';
+import type { Admission } from '../../src/token-file.ts';
 import { testDatabase } from './database.ts';
 import { silentLogger } from './logger.ts';
 
@@ -17,6 +19,7 @@ export interface AppOptions extends Partial<LedgerOptions> {
   ledger?: Ledger;
   logger?: Logger;
   isKeyRequired?: boolean;
+  admission?: Admission;
 }
 
 export interface Answer {
@@ -29,6 +32,8 @@ export interface Answer {
 export interface TestApp {
   port: number;
   url: string;
+  access: Access;
+  meter: Meter;
   server: ReturnType<typeof serve>;
   request: (path: string, init?: RequestInit) => Promise<Answer>;
   /** Posts a body; objects are written as JSON. */
@@ -59,9 +64,12 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     { ...LEDGER_DEFAULTS, ...options },
     { logger, meter },
   );
+  const access = new Access(meter, logger);
+  access.admit(options.admission ?? 'everybody');
   const app = buildApp({
     ledger: options.ledger ?? ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
+    access,
     logger,
     meter,
     options: { requestTimeoutMs, isKeyRequired },
@@ -76,7 +84,7 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     await server.drain(0);
     await Promise.all([ledger.close(), probe.close()]);
   };
-  return { ...client(server.port), server, stop };
+  return { ...client(server.port), access, meter, server, stop };
 }
 
 function client(port: number) {

@@ -8,6 +8,7 @@
 import { buildApp } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { connect } from '../../src/database/connection.ts';
+import { Access } from '../../src/http/access.ts';
 import { routeOf } from '../../src/http/routes.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { createLogger } from '../../src/log.ts';
@@ -20,10 +21,14 @@ const config = readConfig();
 const { address, requestTimeoutMs, isKeyRequired } = config;
 
 const meter = new Meter();
+const logger = createLogger('contender', config.logLevel);
+const access = new Access(meter, logger);
+access.admit('everybody');
 const app = buildApp({
   ledger: withoutJournal(openLedger(config, process.argv.slice(2))),
   readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
-  logger: createLogger('contender', config.logLevel),
+  access,
+  logger,
   meter,
   options: { requestTimeoutMs, isKeyRequired },
 });
