@@ -7,7 +7,7 @@ import { closeSync, openSync } from 'node:fs';
 
 /** @param reload what to do with each SIGHUP that does not stop the service. */
 export function onHangUp(reload: () => void): void {
-  const hadTerminal = process.stdout.isTTY;
+  const hadTerminal = process.stdout.isTTY && hasTerminal();
   process.on('SIGHUP', () => {
     if (hadTerminal && !hasTerminal()) process.kill(process.pid, 'SIGTERM');
     else reload();

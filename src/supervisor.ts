@@ -39,8 +39,8 @@ export interface Supervision {
  */
 export async function supervise(supervision: Supervision): Promise<void> {
   const { config, logger, stop, force } = supervision;
-  const files = new ReloadedFiles(config, logger);
   onHangUp(() => files.reload());
+  const files = new ReloadedFiles(config, logger);
   const releasePort = await claimPort(config.address);
   let embedded: EmbeddedDatabase | undefined;
   try {
