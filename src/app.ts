@@ -4,6 +4,7 @@
  * that a driver said reaches a client.
  */
 import { Elysia } from 'elysia';
+import type { Access } from './http/access.ts';
 import { docsRoutes } from './http/docs.ts';
 import { refuse } from './http/envelope.ts';
 import { answerOtherMethods } from './http/methods.ts';
@@ -15,6 +16,8 @@ import type { Logger } from './log.ts';
 export interface AppParts {
   ledger: Ledger;
   readiness: Readiness;
+  /** Judges requests under /api before anything else does. */
+  access: Access;
   logger: Logger;
   meter: OperationMeter;
   options: WalletOptions;
@@ -24,14 +27,16 @@ export interface AppParts {
 const ANY_HOST = { standardHostname: false };
 
 /** @returns the application; give its `fetch` to a server. */
-export function buildApp({ ledger, readiness, logger, meter, options }: AppParts) {
+export function buildApp({ ledger, readiness, access, logger, meter, options }: AppParts) {
   const app = new Elysia({ strictPath: true, normalize: false, handler: ANY_HOST })
     .onError(({ code, error, request }) => {
       if (code === 'NOT_FOUND') return refuse(request, { kind: 'unknown_path' });
-      logger.error({ err: error, method: request.method, url: request.url }, 'request failed');
+      const { method, url } = request;
+      const token = access.nameOf(request);
+      logger.error({ err: error, method, url, token }, 'request failed');
       return refuse(request, { kind: 'internal_error' });
     })
-    .use(walletRoutes(ledger, meter, options))
+    .use(walletRoutes(ledger, access, meter, options))
     .use(probeRoutes(readiness))
     .use(docsRoutes());
   return answerOtherMethods(app);

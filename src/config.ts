@@ -15,6 +15,8 @@ export interface Config extends Limits {
   address: HostAndPort;
   /** Where metrics are shown; if the default is taken, nowhere. */
   metricsAddress: HostAndPort;
+  /** Who may use the API; undefined: everybody. */
+  tokensFile: string | undefined;
   /** undefined: no server was named, so the service runs its own under `dataDirectory`. */
   server: ServerAddress | undefined;
   /** Who owns the schema on that server; undefined: the user of `server` itself. */
@@ -72,9 +74,11 @@ function readVariables(path: string, mayBeMissing: boolean): Environment {
  */
 export function readConfig(environment: Environment = process.env): Config {
   const settings = new Settings(environment);
+  const tokensFile = settings.optional('API_TOKENS_FILE');
   const config: Config = {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
     metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
+    tokensFile: tokensFile && resolve(projectRoot, tokensFile),
     server: readServer(settings),
     owner: readOwner(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),

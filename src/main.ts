@@ -11,11 +11,20 @@ import { develop } from './dev.ts';
 import { createLogger, type Logger } from './log.ts';
 import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
+import { makeToken } from './token-command.ts';
 import { runWorker } from './worker.ts';
 
-const USAGE = 'usage: bun run start|dev|audit|reload [--config FILE]';
+const USAGE = 'usage: bun run start|dev|audit|reload|token NAME read|write [--config FILE]';
 
-const COMMANDS = ['start', 'dev', 'audit', 'reload', 'worker'];
+/** The commands, and how many words each has behind it. */
+const COMMANDS: Record<string, number> = {
+  start: 0,
+  dev: 0,
+  audit: 0,
+  reload: 0,
+  token: 2,
+  worker: 0,
+};
 
 /** A launcher such as `bun run` may pass on a Ctrl-C that the terminal sent us as well. */
 const SAME_SIGNAL_MS = 300;
@@ -30,7 +39,7 @@ try {
 }
 
 async function main(words: string[]): Promise<void> {
-  const { command, file } = readCommand(words);
+  const { command, rest, file } = readCommand(words);
   if (command === 'worker') {
     const config = readConfig();
     return runWorker(config, openLog(command, config));
@@ -38,6 +47,7 @@ async function main(words: string[]): Promise<void> {
   const environment = loadEnvironment(file);
   const config = readConfig(environment);
   if (command === 'reload') return askToReload(config.address.port);
+  if (command === 'token') return makeToken(config, rest);
   const logger = openLog(command, config);
   if (command === 'audit') return runAudit(config, logger);
   const run = command === 'dev' ? develop : supervise;
@@ -57,8 +67,8 @@ function readCommand(words: string[]) {
   try {
     const { values, positionals } = parseArgs({ args: words, options, allowPositionals: true });
     const [command = 'start', ...rest] = positionals;
-    if (!COMMANDS.includes(command) || rest.length > 0) throw new Error(USAGE);
-    return { command, file: values.config };
+    if (rest.length !== COMMANDS[command]) throw new Error(USAGE);
+    return { command, rest, file: values.config };
   } catch (error) {
     throw new ConfigError([(error as Error).message, USAGE]);
   }

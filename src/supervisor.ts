@@ -8,12 +8,14 @@ import { type ControlSocket, RELOAD_SIGNAL } from './control-socket.ts';
 import type { EmbeddedDatabase } from './database/embedded.ts';
 import { Line } from './database/line.ts';
 import { prepareDatabase, type Servers, serversOf } from './database-roles.ts';
+import { onHangUp } from './hang-up.ts';
 import { pruneKeys } from './ledger/key-pruner.ts';
 import type { Logger } from './log.ts';
 import { startMonitor } from './monitor.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
 import { reload } from './reload.ts';
+import { ReloadedFiles } from './reloaded-files.ts';
 import { urlOf } from './server.ts';
 import type { Environment } from './settings.ts';
 import { WorkerKeeper } from './worker-keeper.ts';
@@ -34,6 +36,10 @@ export interface Supervision {
  */
 export async function supervise(supervision: Supervision): Promise<void> {
   const { config, logger, stop, force } = supervision;
+  onHangUp(() => files.reload());
+  // Before the workers are there, it has nothing to replace.
+  process.on(RELOAD_SIGNAL, () => {});
+  const files = new ReloadedFiles(config, logger);
   const control = await claimPort(config.address);
   let embedded: EmbeddedDatabase | undefined;
   try {
@@ -41,7 +47,7 @@ export async function supervise(supervision: Supervision): Promise<void> {
     force.addEventListener('abort', () => embedded?.kill());
     const servers = serversOf(config, embedded);
     await prepareDatabase(servers, supervision);
-    if (!stop.aborted) await runWorkers(servers, control, supervision);
+    if (!stop.aborted) await runWorkers(servers, files, control, supervision);
   } catch (error) {
     if (!stop.aborted) throw error;
   } finally {
@@ -51,7 +57,12 @@ export async function supervise(supervision: Supervision): Promise<void> {
   logger.info('stopped');
 }
 
-async function runWorkers(servers: Servers, control: ControlSocket, supervision: Supervision) {
+async function runWorkers(
+  servers: Servers,
+  files: ReloadedFiles,
+  control: ControlSocket,
+  supervision: Supervision,
+): Promise<void> {
   const { config, environment, logger, stop, force } = supervision;
   const { service } = servers;
   const monitor = startMonitor(service, () => keeper.workers, config, logger);
@@ -61,9 +72,11 @@ async function runWorkers(servers: Servers, control: ControlSocket, supervision:
       logger,
       collector: monitor.collector,
       onDeath: monitor.countDeath,
+      message: () => ({ kind: 'files', contents: files.contents }),
     },
     config.drainMs,
   );
+  files.onReload = () => keeper.inform();
   force.addEventListener('abort', () => keeper.kill());
   const count = process.platform === 'linux' ? config.workers : 1;
   const ready = keeper.start(count);

@@ -32,6 +32,11 @@ export class WorkerKeeper {
     await Promise.all(Array.from({ length: count }, (_, at) => this.#open(at + 1).listening));
   }
 
+  /** Tells every worker what it needs to know as it is now. */
+  inform(): void {
+    for (const post of this.#posts) post.inform();
+  }
+
   /** Lets every worker drain, kills what is left after that, and awaits their end. */
   async stop(): Promise<void> {
     this.#stopping.abort();

@@ -8,7 +8,7 @@ import { keepAlive } from './keep-alive.ts';
 import type { Logger } from './log.ts';
 import type { Collector } from './metrics/collector.ts';
 import type { Environment } from './settings.ts';
-import type { WorkerMessage } from './worker-channel.ts';
+import type { SupervisorMessage, WorkerMessage } from './worker-channel.ts';
 
 /** Given to a worker beyond its own limit for draining before it is killed. */
 const DRAIN_MARGIN_MS = 2000;
@@ -18,6 +18,8 @@ export interface PostOptions {
   environment: Environment;
   logger: Logger;
   collector: Collector;
+  /** What a worker is told when it has started, and on `inform`. */
+  message: () => SupervisorMessage;
   /** Called when a worker has ended without being told to. */
   onDeath: () => void;
 }
@@ -50,6 +52,11 @@ export class WorkerPost {
     return this.#worker?.pid;
   }
 
+  /** Tells the worker what it needs to know as it is now. */
+  inform(): void {
+    if (this.#worker) this.#tell(this.#worker);
+  }
+
   /** Lets the worker drain for `drainMs`, kills it after that, and awaits its end. */
   async close(drainMs: number): Promise<void> {
     this.#stopping.abort();
@@ -78,6 +85,14 @@ export class WorkerPost {
     logger.error({ worker: pid, exitCode, signalCode }, 'a worker died; replacing it');
   }
 
+  #tell(worker: Bun.Subprocess): void {
+    try {
+      worker.send(this.#options.message());
+    } catch {
+      // It has just ended; the next one asks.
+    }
+  }
+
   #spawn(): Bun.Subprocess {
     const { environment, collector } = this.#options;
     const worker: Bun.Subprocess = Bun.spawn(
@@ -86,9 +101,10 @@ export class WorkerPost {
         env: environment,
         stdio: ['ignore', 'inherit', 'inherit'],
         // The channel itself tells the worker that we live.
-        ipc: (message: WorkerMessage, { pid }) => {
-          if (message.kind === 'listening') this.#onListening();
-          else collector.report(pid, message.report);
+        ipc: (message: WorkerMessage) => {
+          if (message.kind === 'started') this.#tell(worker);
+          else if (message.kind === 'listening') this.#onListening();
+          else collector.report(worker.pid, message.report);
         },
         // Comes behind the last report, which the end of the process need not.
         onDisconnect: () => collector.forget(worker.pid),

@@ -6,6 +6,7 @@
 import { buildApp } from './app.ts';
 import type { Config } from './config.ts';
 import { Probe } from './database/probe.ts';
+import { Access } from './http/access.ts';
 import { routeOf } from './http/routes.ts';
 import { GroupCommitLedger } from './ledger/group-commit-ledger.ts';
 import type { Logger } from './log.ts';
@@ -14,18 +15,23 @@ import { addLoadGauges } from './metrics/load-gauges.ts';
 import { Meter } from './metrics/meter.ts';
 import { watchProcess } from './metrics/process-watch.ts';
 import { type Server, serve } from './server.ts';
-import { tellSupervisor } from './worker-channel.ts';
+import { hearSupervisor, tellSupervisor } from './worker-channel.ts';
 
 /** Serves until it is told to stop; resolves when everything is closed. */
 export async function runWorker(config: Config, logger: Logger): Promise<void> {
   const { server: address, idleTimeoutMs } = config;
   if (!address) throw new Error('Bug: a worker was started without a database server');
+  // A terminal that closes sends it to the whole group; what it means the supervisor decides.
+  process.on('SIGHUP', () => {});
   const meter = new Meter();
+  const access = new Access(meter, logger);
+  await hearSupervisor(({ contents }) => access.admit(contents.admission));
   const ledger = new GroupCommitLedger(address, config, { logger, meter });
   const probe = new Probe(address);
   const app = buildApp({
     ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
+    access,
     logger,
     meter,
     options: config,

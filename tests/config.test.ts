@@ -33,6 +33,7 @@ test('an empty environment is a service of its own on this machine only', () => 
   expect(readConfig({})).toEqual({
     address: { host: '127.0.0.1', port: 8192 },
     metricsAddress: { host: '127.0.0.1', port: 9192 },
+    tokensFile: undefined,
     server: undefined,
     owner: undefined,
     dataDirectory: join(projectRoot, '.data'),
@@ -172,6 +173,12 @@ test('DATA_DIR is taken from the project, wherever the service is started', () =
   expect(readConfig({ DATA_DIR: '/a b' }).dataDirectory).toBe('/a b');
 });
 
+test('API_TOKENS_FILE is a path from the project, and empty is the same as not set', () => {
+  expect(readConfig({ API_TOKENS_FILE: 'tokens' }).tokensFile).toBe(join(projectRoot, 'tokens'));
+  expect(readConfig({ API_TOKENS_FILE: '/a b' }).tokensFile).toBe('/a b');
+  expect(readConfig({ API_TOKENS_FILE: '' }).tokensFile).toBeUndefined();
+});
+
 test('all faults are reported at once, each by its name', () => {
   const names = ['APP_ADDRESS', 'WORKERS', 'DB_PORT', 'FLIGHT_SLOTS', 'DB_START_TIMEOUT_MS'].concat(
     [
@@ -250,6 +257,7 @@ test('config.env.example names exactly the variables that are read, with their d
   const withoutDefault = ['WORKERS', 'DATABASE_URL', 'DB_HOST', 'DB_PASSWORD'].concat([
     'DB_OWNER_USER',
     'DB_OWNER_PASSWORD',
+    'API_TOKENS_FILE',
   ]);
   for (const [name, value] of shown.filter((one) => !withoutDefault.includes(one[0] as string))) {
     expect(value).not.toBe('');

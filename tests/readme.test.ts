@@ -8,6 +8,7 @@ import { migrate } from '../src/database/migrations.ts';
 import { refusals } from '../src/http/refusals.ts';
 import { startApp, type TestApp } from './helpers/app.ts';
 import { emptyDatabase, sqlFolder } from './helpers/database.ts';
+import { newToken } from './helpers/tokens.ts';
 
 const readme = readFileSync(join(projectRoot, 'README.md'), 'utf8');
 
@@ -19,21 +20,30 @@ const examples = [...readme.matchAll(/```console\n([\s\S]*?)```/g)]
     return { command, printed: printed.join('\n').trim() };
   });
 
-let app: TestApp;
+/** The tokens of the chapter on access, whose examples have a service that asks for one. */
+const [writer, reader] = [newToken('shop', 'write'), newToken('reports', 'read')];
+const [, access = ''] = readme.split(/^### Access$/m);
+const ofAccess = access.split(/^##/m)[0] ?? '';
+
+let [app, guarded] = [] as unknown as [TestApp, TestApp];
 beforeAll(async () => {
   const database = await emptyDatabase();
   const sql = connect(database, { max: 1, name: 'wallet-test' });
   await migrate(sql, sqlFolder);
   await sql.end();
   app = await startApp({ database });
+  guarded = await startApp({ database, admission: [writer.token, reader.token] });
 });
-afterAll(() => app.stop());
+afterAll(() => Promise.all([app.stop(), guarded.stop()]));
 
 test('its examples, run in their order, answer as printed', async () => {
   expect(examples.length).toBeGreaterThan(12);
   for (const { command, printed } of examples) {
-    const here = command.replaceAll('http://localhost:8192', app.url);
-    const shell = Bun.spawn(['bash', '-c', here.replaceAll('curl ', 'curl -s ')]);
+    const { url } = ofAccess.includes(`$ ${command}\n`) ? guarded : app;
+    const here = command.replaceAll('http://localhost:8192', url);
+    const shell = Bun.spawn(['bash', '-c', here.replaceAll('curl ', 'curl -s ')], {
+      env: { PATH: process.env.PATH, WRITER: writer.secret, READER: reader.secret },
+    });
     expect(`$ ${command}\n${(await shell.stdout.text()).trimEnd()}`).toBe(
       `$ ${command}\n${printed}`,
     );

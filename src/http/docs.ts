@@ -34,6 +34,17 @@ const documentation = {
     contact: { name: 'the maintainers of the wallet service' },
     license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
   },
+  components: {
+    securitySchemes: {
+      bearer: {
+        type: 'http' as const,
+        scheme: 'bearer',
+        description:
+          'A token of the service. Needed where API_TOKENS_FILE is set: one of the scope `read` ' +
+          'or `write` to read, one of the scope `write` for operations.',
+      },
+    },
+  },
   tags: [{ name: 'wallets', description: 'Operations and balances' }],
   servers: [{ url: '/', description: 'this service' }],
 };

@@ -4,7 +4,7 @@
  */
 import { type TSchema, Type } from 'typebox';
 import { PROBLEM_TYPE, problemTitle, problemType } from './problem.ts';
-import { type RefusalEntry, type RefusalKind, refusals } from './refusals.ts';
+import { type RefusalKind, refusals } from './refusals.ts';
 import { Problem } from './schema.ts';
 
 /** Completes the messages of refusals where the registry has only their beginning. */
@@ -33,6 +33,10 @@ const header = (description: string, type: 'integer' | 'string') => ({
 });
 
 const RETRY_AFTER = { 'Retry-After': header('seconds to wait', 'integer') };
+const CHALLENGE = { 'WWW-Authenticate': header('what is wanted, as RFC 6750 has it', 'string') };
+
+/** The headers of refusals, by status. */
+const HEADERS: Record<number, object> = { 401: CHALLENGE, 403: CHALLENGE, 503: RETRY_AFTER };
 
 /** The headers of an answer about a wallet, and of one that repeats an earlier answer. */
 export const ETAG = { ETag: header('the version of the wallet, in quotes', 'string') };
@@ -70,7 +74,7 @@ export function responses(fulfilled: Fulfilled, kinds: RefusalKind[], reasons: R
 }
 
 function refused(kinds: RefusalKind[], reasons: Reasons) {
-  const { retryAfter }: RefusalEntry = refusals[kinds[0] as RefusalKind];
+  const headers = HEADERS[refusals[kinds[0] as RefusalKind].status];
   const examples = kinds.map((kind) => {
     const { status, message } = refusals[kind];
     const detail = message + (reasons[kind] ?? '');
@@ -81,7 +85,7 @@ function refused(kinds: RefusalKind[], reasons: Reasons) {
   const problems = examples.map(([kind, , value]) => [kind, { value }] as const);
   return {
     description: kinds.map(problemTitle).join('; '),
-    ...(retryAfter === undefined ? {} : { headers: RETRY_AFTER }),
+    ...(headers && { headers }),
     content: {
       ...json(Failure, Object.fromEntries(envelopes)),
       [PROBLEM_TYPE]: { schema: Problem, examples: Object.fromEntries(problems) },

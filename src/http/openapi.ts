@@ -22,6 +22,9 @@ const DATABASE_REASONS = {
   outcome_unknown: 'the database did not answer in time',
 };
 
+/** A token, or none where the service has no API_TOKENS_FILE. */
+const security = [{ bearer: [] }, {}];
+
 const integerFault = (name: string) => `${name}: must be an integer from 1 to ${INTEGER_MAX}`;
 
 const operation = (operationType: string, amount: number) => ({
@@ -32,6 +35,7 @@ const operation = (operationType: string, amount: number) => ({
 export const operationDocs = (bodyMaxBytes: number) => ({
   operationId: 'applyOperation',
   tags: ['wallets'],
+  security,
   summary: 'Deposit or withdraw',
   description:
     'A deposit makes the wallet if it does not exist; a withdrawal never takes it below zero. ' +
@@ -53,6 +57,8 @@ export const operationDocs = (bodyMaxBytes: number) => ({
       headers: { ...ETAG, ...REPLAYED_HEADER },
     },
     [
+      'unauthorized',
+      'forbidden',
       'body_too_large',
       'unsupported_media_type',
       'body_too_slow',
@@ -87,6 +93,7 @@ const ofRead = {
 export const balanceDocs = {
   operationId: 'getWallet',
   tags: ['wallets'],
+  security,
   summary: 'Read a balance',
   description: 'Sees every operation that was answered before this request was sent.',
   parameters: [walletId, version, at, ifNoneMatch],
@@ -98,6 +105,7 @@ export const balanceDocs = {
       isConditional: true,
     },
     [
+      'unauthorized',
       'invalid_header',
       'invalid_request',
       'no_wallet',
@@ -112,6 +120,7 @@ export const balanceDocs = {
 export const pageDocs = {
   operationId: 'listOperations',
   tags: ['wallets'],
+  security,
   summary: 'Read the history',
   description:
     'The operations that were applied to the wallet, newest first. `next` is the value of ' +
@@ -136,7 +145,14 @@ export const pageDocs = {
       },
       isConditional: true,
     },
-    ['invalid_header', 'invalid_request', 'no_wallet', 'not_applied', 'internal_error'],
+    [
+      'unauthorized',
+      'invalid_header',
+      'invalid_request',
+      'no_wallet',
+      'not_applied',
+      'internal_error',
+    ],
     ofRead,
   ),
 };

@@ -18,6 +18,8 @@ export interface RefusalEntry {
 export const refusals = {
   unknown_path: { status: 404, message: 'not found' },
   method_not_allowed: { status: 405, message: 'method not allowed' },
+  unauthorized: { status: 401, message: 'Authorization: must be Bearer and a token that is known' },
+  forbidden: { status: 403, message: 'Authorization: the token may read only' },
   body_too_large: { status: 413, message: 'body: must not be larger than ' },
   unsupported_media_type: {
     status: 415,

@@ -12,6 +12,7 @@ import type {
   OperationOutcome,
   Versions,
 } from '../ledger/ledger.ts';
+import type { Access } from './access.ts';
 import { matches } from './entity-tags.ts';
 import { notModified, REPLAYED, refuse, succeedAt, walletJson } from './envelope.ts';
 import { balanceDocs, operationDocs, pageDocs } from './openapi.ts';
@@ -33,7 +34,12 @@ export interface WalletOptions extends BodyLimits {
 }
 
 /** POST /api/v1/wallets, GET /api/v1/wallets/{id} and GET /api/v1/wallets/{id}/operations. */
-export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: WalletOptions) {
+export function walletRoutes(
+  ledger: Ledger,
+  access: Access,
+  meter: OperationMeter,
+  options: WalletOptions,
+) {
   async function operate(request: Request): Promise<Response> {
     const bytes = await receiveJson(request, options);
     if ('refusal' in bytes) return refuse(request, bytes.refusal);
@@ -88,6 +94,7 @@ export function walletRoutes(ledger: Ledger, meter: OperationMeter, options: Wal
   }
 
   return new Elysia({ prefix: '/api/v1/wallets' })
+    .onBeforeHandle(({ request }) => access.judge(request))
     .post('', ({ request }) => operate(request), {
       parse: 'none',
       detail: operationDocs(options.bodyMaxBytes),

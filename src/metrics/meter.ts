@@ -71,6 +71,19 @@ export class Meter {
     registers: this.#registers,
   });
 
+  readonly #tokens = new Counter({
+    name: 'wallet_token_requests_total',
+    help: 'Requests that were let in, by the name of their token.',
+    labelNames: ['token'],
+    registers: this.#registers,
+  });
+  readonly #unauthorized = new Counter({
+    name: 'wallet_unauthorized_requests_total',
+    help: 'Requests without a token, with one that is not known, or with one of the wrong scope.',
+    labelNames: ['reason'],
+    registers: this.#registers,
+  });
+
   constructor() {
     // What is watched begins at 0: a series that begins with its first event hides it from rate().
     for (const type of Object.values(TYPE_LABELS)) this.#operations.add(type, 'ok', 0);
@@ -92,6 +105,16 @@ export class Meter {
   landed(operations: number, seconds: number): void {
     this.#flightSize.observe(operations);
     this.#flightSeconds.observe(seconds);
+  }
+
+  /** A request came with a token that may do this. */
+  token(name: string): void {
+    this.#tokens.inc({ token: name });
+  }
+
+  /** A request was refused for want of such a token. */
+  unauthorized(reason: string): void {
+    this.#unauthorized.inc({ reason });
   }
 
   /** A flight has to be sent again. */

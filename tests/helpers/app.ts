@@ -1,12 +1,14 @@
 /** The application on a real port of this process, over the shared database. */
 import { buildApp } from '../../src/app.ts';
 import { Probe } from '../../src/database/probe.ts';
+import { Access } from '../../src/http/access.ts';
 import { GroupCommitLedger, type LedgerOptions } from '../../src/ledger/group-commit-ledger.ts';
 import type { Ledger, Operation } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log.ts';
 import { Meter } from '../../src/metrics/meter.ts';
 import { serve } from '../../src/server.ts';
 import type { ServerAddress } from '../../src/server-address.ts';
+import type { Admission } from '../../src/token-file.ts';
 import { testDatabase } from './database.ts';
 import { silentLogger } from './logger.ts';
 
@@ -19,6 +21,7 @@ export interface AppOptions extends Partial<LedgerOptions> {
   isKeyRequired?: boolean;
   bodyMaxBytes?: number;
   idleTimeoutMs?: number;
+  admission?: Admission;
 }
 
 export interface Answer {
@@ -31,6 +34,8 @@ export interface Answer {
 export interface TestApp {
   port: number;
   url: string;
+  access: Access;
+  meter: Meter;
   server: ReturnType<typeof serve>;
   request: (path: string, init?: RequestInit) => Promise<Answer>;
   /** Posts a body; objects are written as JSON. */
@@ -62,9 +67,12 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     { ...LEDGER_DEFAULTS, ...options },
     { logger, meter },
   );
+  const access = new Access(meter, logger);
+  access.admit(options.admission ?? 'everybody');
   const app = buildApp({
     ledger: options.ledger ?? ledger,
     readiness: { answers: () => probe.answers(), isDraining: () => server.isDraining() },
+    access,
     logger,
     meter,
     options: { requestTimeoutMs, isKeyRequired, bodyMaxBytes },
@@ -79,7 +87,7 @@ export async function startApp(options: AppOptions = {}): Promise<TestApp> {
     await server.drain(0);
     await Promise.all([ledger.close(), probe.close()]);
   };
-  return { ...client(server.port), server, stop };
+  return { ...client(server.port), access, meter, server, stop };
 }
 
 function client(port: number) {

@@ -15,7 +15,13 @@ export interface RawRequest {
 }
 
 /** @returns the status, and the body as text. */
-export async function rawRequest(port: number, { method, path, lines, body }: RawRequest) {
+export async function rawRequest(port: number, request: RawRequest) {
+  const { status, text } = await rawAnswer(port, request);
+  return { status, text };
+}
+
+/** @returns the lines of the headers as well. */
+export async function rawAnswer(port: number, { method, path, lines, body }: RawRequest) {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const socket = connect(port, '127.0.0.1').setEncoding('latin1');
   let received = '';
@@ -32,6 +38,7 @@ export async function rawRequest(port: number, { method, path, lines, body }: Ra
   ];
   socket.write(`${head.join('\r\n')}\r\n\r\n${body ?? ''}`, 'latin1');
   await promise.finally(() => socket.destroy());
-  const text = received.slice(received.indexOf('\r\n\r\n') + 4);
-  return { status: Number(received.slice(9, 12)), text };
+  const end = received.indexOf('\r\n\r\n');
+  const [answerHead, text] = [received.slice(0, end), received.slice(end + 4)];
+  return { status: Number(received.slice(9, 12)), head: answerHead, text };
 }

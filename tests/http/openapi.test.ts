@@ -8,6 +8,7 @@ import { type RefusalEntry, type RefusalKind, refusals } from '../../src/http/re
 import type { Ledger, NotApplied } from '../../src/ledger/ledger.ts';
 import { type Answer, startApp, type TestApp, WALLETS } from '../helpers/app.ts';
 import { freshWalletId } from '../helpers/database.ts';
+import { newToken } from '../helpers/tokens.ts';
 
 const MAX = 9223372036854775807n;
 
@@ -32,6 +33,7 @@ interface Parameter {
 }
 
 interface Operation {
+  security: object[];
   parameters: Parameter[];
   requestBody?: { required: boolean; content: Content };
   responses: Record<string, { headers?: object; content?: Content }>;
@@ -88,12 +90,14 @@ async function fail(walletId: bigint): Promise<NotApplied> {
 }
 
 const [poor, full] = [freshWalletId(), freshWalletId()];
-let [app, failing] = [] as unknown as [TestApp, TestApp];
+const reader = newToken('reports', 'read');
+let [app, failing, guarded] = [] as unknown as [TestApp, TestApp, TestApp];
 let [post, get, page] = [] as unknown as [Operation, Operation, Operation];
 let text: string;
 beforeAll(async () => {
   app = await startApp();
   failing = await startApp({ ledger: failingLedger, requestTimeoutMs: 100 });
+  guarded = await startApp({ admission: [reader.token] });
   await Promise.all([app.deposit(poor, 1n), app.deposit(full, MAX)]);
   text = (await app.request('/swagger/json')).text;
   const { paths } = exact(text) as { paths: Record<string, Record<string, Operation>> };
@@ -101,7 +105,7 @@ beforeAll(async () => {
   get = paths[`${WALLETS}/{id}`]?.get as Operation;
   page = paths[`${WALLETS}/{id}/operations`]?.get as Operation;
 });
-afterAll(() => Promise.all([app.stop(), failing.stop()]));
+afterAll(() => Promise.all([app.stop(), failing.stop(), guarded.stop()]));
 
 const json = (content: Content | undefined, type = JSON_TYPE) => content?.[type] as Content[string];
 const allContents = (): Content[] =>
@@ -127,6 +131,12 @@ describe('the document', () => {
     expect(methods).toEqual([WALLETS, 'post', ofWallet, 'get', `${ofWallet}/operations`, 'get']);
     const bodies = [post, get, page].map(({ requestBody }) => requestBody?.required);
     expect(bodies).toEqual([true, undefined, undefined]);
+  });
+
+  test('asks for a token on every operation, or for none where there are none', () => {
+    const { components } = JSON.parse(text);
+    expect(components.securitySchemes.bearer).toMatchObject({ type: 'http', scheme: 'bearer' });
+    for (const { security } of [post, get, page]) expect(security).toEqual([{ bearer: [] }, {}]);
   });
 
   test('names every parameter of an operation, and asks for none but the id', () => {
@@ -273,6 +283,8 @@ type Provoke = Partial<Record<RefusalKind, Provoker>>;
 
 /** How each refusal of an operation comes about. */
 const ofPost: Provoke = {
+  unauthorized: (headers) => guarded.post('{', headers),
+  forbidden: (headers) => guarded.post('{', { ...headers, ...reader.headers }),
   body_too_large: (headers) => app.post('x'.repeat(16_385), headers),
   unsupported_media_type: (headers) => app.post('{}', { ...headers, 'content-type': 'text/plain' }),
   body_too_slow: (headers) => {
@@ -297,6 +309,7 @@ const ofPost: Provoke = {
   internal_error: (headers) => failing.post(body(3, 1), headers),
 };
 const ofGet: Provoke = {
+  unauthorized: (headers) => read(poor, headers, guarded),
   invalid_header: (headers) => read(poor, { ...headers, 'if-none-match': '3' }),
   invalid_request: (headers) => read(0, headers),
   no_wallet: (headers) => read(freshWalletId(), headers),
@@ -305,6 +318,7 @@ const ofGet: Provoke = {
   internal_error: (headers) => read(3, headers, failing),
 };
 const ofPage: Provoke = {
+  unauthorized: (headers) => read(`${poor}/operations`, headers, guarded),
   invalid_header: (headers) => read(`${poor}/operations`, { ...headers, 'if-none-match': '3' }),
   invalid_request: (headers) => read('0/operations', headers),
   no_wallet: (headers) => read(`${freshWalletId()}/operations`, headers),
@@ -340,7 +354,8 @@ async function expectDocumented(
   expect([kind, answer.status, fits(schema, got)]).toEqual([kind, status, true]);
   expect(got).toEqual({ ...example, ...reason, ...(more ? extras[kind] : {}) });
   expect(example[member]).toStartWith(message);
-  expect(answer.headers.has('retry-after')).toBe(headers !== undefined);
+  const special = ['Retry-After', 'WWW-Authenticate'].filter((name) => answer.headers.has(name));
+  expect(special).toEqual(Object.keys(headers ?? {}));
 }
 
 test('each refusal of an operation is documented under its status with its text', async () => {

@@ -14,16 +14,20 @@ import {
   WALLETS,
 } from '../helpers/app.ts';
 import { freshWalletId, storedBalance } from '../helpers/database.ts';
+import { newToken } from '../helpers/tokens.ts';
 
 const MAX = 9223372036854775807n;
 const PROBLEM = 'application/problem+json';
 const ASKED = { accept: PROBLEM };
+const TOO_LITTLE = 'Authorization: the token may read only';
 const INTEGER = `must be an integer from 1 to ${MAX}`;
+
+const [writer, reader] = [newToken('shop', 'write'), newToken('reports', 'read')];
 
 let [app, full] = [] as unknown as [TestApp, TestApp];
 beforeAll(async () => {
   app = await startApp();
-  full = await startApp({ queueMax: 0 });
+  full = await startApp({ queueMax: 0, admission: [writer.token, reader.token] });
 });
 afterAll(() => Promise.all([app.stop(), full.stop()]));
 
@@ -121,7 +125,10 @@ describe('each problem', () => {
   test('keeps the headers of the refusal', async () => {
     const wrongMethod = await app.request(WALLETS, { method: 'PUT', headers: ASKED });
     expect([wrongMethod.status, wrongMethod.headers.get('allow')]).toEqual([405, 'POST, OPTIONS']);
-    const busy = await full.request(`${WALLETS}/1`, { headers: ASKED });
+    const unknown = await full.request(`${WALLETS}/1`, { headers: ASKED });
+    const challenge = unknown.headers.get('www-authenticate');
+    expect([unknown.status, challenge]).toEqual([401, 'Bearer realm="wallet"']);
+    const busy = await full.request(`${WALLETS}/1`, { headers: { ...ASKED, ...reader.headers } });
     expect([busy.status, busy.headers.get('retry-after')]).toEqual([503, '1']);
     expect(JSON.parse(busy.text)).toEqual({
       ...{ type: '/problems/not-applied', title: 'not applied', status: 503 },
@@ -152,7 +159,8 @@ describe('each problem', () => {
 
   test('has a type of its own for each entry of the registry, which never changes', () => {
     expect(Object.keys(refusals)).toEqual([
-      ...['unknown_path', 'method_not_allowed', 'body_too_large', 'unsupported_media_type'],
+      ...['unknown_path', 'method_not_allowed', 'unauthorized', 'forbidden'],
+      ...['body_too_large', 'unsupported_media_type'],
       ...['body_too_slow', 'invalid_header', 'body_not_json', 'body_not_object'],
       ...['invalid_request', 'not_applied', 'outcome_unknown', 'key_reused'],
       ...['precondition_failed', 'insufficient_funds', 'wallet_not_found', 'balance_limit'],
@@ -227,22 +235,31 @@ async function judge(trial: Trial, steps: Steps) {
 const tagFault = 'If-None-Match: must be * or a list of entity tags such as "3", "5"';
 
 describe('of several faults the first in this order is answered, in both forms:', () => {
-  test('path, method, size, type, headers, body, queue, key, condition, ledger', async () => {
+  test('path, method, token, size, type, headers, body, queue, key, condition', async () => {
     const id = freshWalletId();
     await app.deposit(id, 1n);
     await app.post(operationText(id, 'DEPOSIT', 1n), { 'idempotency-key': 'k' });
     const json = 'application/json';
-    const headers = { 'content-type': json, 'idempotency-key': 'k', 'if-match': '"7"' };
+    const { authorization } = writer.headers;
+    const terms = { 'idempotency-key': 'k', 'if-match': '"7"' };
+    const headers = { 'content-type': json, authorization, ...terms };
+    const untyped = { 'content-type': 'text/plain', 'idempotency-key': '', 'if-match': 'x' };
     const body = operationText(id, 'WITHDRAW', 3n);
     await judge(
       {
         ...{ method: 'PUT', path: '/nothing', body: 'x'.repeat(20_000), on: full },
-        headers: { 'content-type': 'text/plain', 'idempotency-key': '', 'if-match': 'x' },
+        headers: untyped,
       },
       [
         [{}, 404, 'not found'],
         [{ path: WALLETS }, 405, 'method not allowed'],
-        [{ method: 'POST' }, 413, 'body: must not be larger than 16384 bytes'],
+        [{ method: 'POST' }, 401, 'Authorization: must be Bearer and a token that is known'],
+        [{ headers: { ...untyped, ...reader.headers } }, 403, TOO_LITTLE],
+        [
+          { headers: { ...untyped, authorization } },
+          413,
+          'body: must not be larger than 16384 bytes',
+        ],
         [{ body: 'x' }, 415, 'Content-Type: must be application/json'],
         [
           { headers: { ...headers, 'idempotency-key': '', 'if-match': 'x', 'if-none-match': 'x' } },
@@ -270,14 +287,17 @@ describe('of several faults the first in this order is answered, in both forms:'
     );
     expect(await storedBalance(id)).toBe(2n);
   });
+});
 
-  test('path, method, headers, id, query, queue, ledger of a balance', async () => {
+describe('of several faults of a reading likewise:', () => {
+  test('path, method, token, headers, id, query, queue, ledger of a balance', async () => {
     const headers = { 'if-none-match': 'x' };
     await judge({ method: 'PUT', path: `${WALLETS}/0/?version=0`, headers, on: full }, [
       [{}, 404, 'not found'],
       [{ path: `${WALLETS}/0?version=0` }, 405, 'method not allowed'],
-      [{ method: 'GET' }, 400, tagFault],
-      [{ headers: { 'if-none-match': '*' } }, 400, `id: ${INTEGER}`],
+      [{ method: 'GET' }, 401, 'Authorization: must be Bearer and a token that is known'],
+      [{ headers: { ...reader.headers, ...headers } }, 400, tagFault],
+      [{ headers: { ...reader.headers, 'if-none-match': '*' } }, 400, `id: ${INTEGER}`],
       [{ path: `${WALLETS}/1?version=0&at=x` }, 400, 'at: must not stand beside version'],
       [{ path: `${WALLETS}/1?version=0` }, 400, `version: ${INTEGER}`],
       [{ path: `${WALLETS}/1?version=1` }, 503, 'not applied: 0 others are waiting'],
@@ -286,14 +306,15 @@ describe('of several faults the first in this order is answered, in both forms:'
     ]);
   });
 
-  test('path, method, headers, id, query, queue, ledger of a history', async () => {
+  test('path, method, token, headers, id, query, queue, ledger of a history', async () => {
     const headers = { 'if-none-match': 'x' };
     const path = (id: unknown) => `${WALLETS}/${id}/operations`;
     await judge({ method: 'POST', path: `${path(0)}/?limit=0`, headers, on: full }, [
       [{}, 404, 'not found'],
       [{ path: `${path(0)}?limit=0` }, 405, 'method not allowed'],
-      [{ method: 'GET' }, 400, tagFault],
-      [{ headers: { 'if-none-match': '*' } }, 400, `id: ${INTEGER}`],
+      [{ method: 'GET' }, 401, 'Authorization: must be Bearer and a token that is known'],
+      [{ headers: { ...reader.headers, ...headers } }, 400, tagFault],
+      [{ headers: { ...reader.headers, 'if-none-match': '*' } }, 400, `id: ${INTEGER}`],
       [{ path: `${path(1)}?limit=0` }, 400, 'limit: must be an integer from 1 to 1000'],
       [{ path: path(1) }, 503, 'not applied: 0 others are waiting'],
       [{ on: app, path: path(freshWalletId()) }, 404, 'wallet not found'],

@@ -10,6 +10,7 @@
 import { buildApp } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { connect } from '../../src/database/connection.ts';
+import { Access } from '../../src/http/access.ts';
 import { GroupCommitLedger } from '../../src/ledger/group-commit-ledger.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { createLogger } from '../../src/log.ts';
@@ -20,11 +21,14 @@ import { MemoryLedger } from './memory-ledger.ts';
 const config = readConfig();
 const { address, idleTimeoutMs } = config;
 
-const silent = { operation() {}, landed() {}, resent() {} };
+const silent = { operation() {}, landed() {}, resent() {}, token() {}, unauthorized() {} };
 const logger = createLogger('contender', config.logLevel);
+const access = new Access(silent, logger);
+access.admit('everybody');
 const app = buildApp({
   ledger: openLedger(config, process.argv.slice(2)),
   readiness: { answers: () => Promise.resolve(true), isDraining: () => false },
+  access,
   logger,
   meter: silent,
   options: config,
