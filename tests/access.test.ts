@@ -289,11 +289,15 @@ test.if(Bun.which('setsid') !== null)('a service in a terminal ends with it', as
     },
   });
   const count = (text: string) => printed.split(text).length - 1;
-  await until(() => count('listening on') > 0, 'the service', 20_000);
-  service.kill('SIGHUP');
-  await until(() => count('read the API tokens') === 2, 'the file to be read again');
-  expect(isFree(port)).toBe(false);
-  terminal.close();
-  expect(await Promise.race([service.exited, sleep(15_000, 'late')])).toBe(0);
-  expect(isFree(port)).toBe(true);
+  try {
+    await until(() => count('listening on') > 0, 'the service', 20_000);
+    service.kill('SIGHUP');
+    await until(() => count('read the API tokens') === 2, 'the file to be read again');
+    expect(isFree(port)).toBe(false);
+    terminal.close();
+    expect(await Promise.race([service.exited, sleep(15_000, 'late')])).toBe(0);
+    expect(isFree(port)).toBe(true);
+  } finally {
+    service.kill('SIGKILL');
+  }
 });
