@@ -108,7 +108,7 @@ describe('rates', () => {
     expect(pulse.flight).toBeCloseTo(0.0015, 9);
   });
 
-  test('of a second in which nothing happened are zero, and what has no value is null', async () => {
+  test('of a second without anything are zero, and what has no value is null', async () => {
     expect(await pulseOf({ earlier: happen })).toEqual({
       at: 6000,
       operations: 0,
