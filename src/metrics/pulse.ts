@@ -107,9 +107,8 @@ function buckets(
 ): Buckets {
   const counts = new Map<number, number>();
   const add = (look: Look, sign: number) => {
-    for (const { labels, value } of samples(look, `${name}_bucket`).filter((one) =>
-      where(one.labels),
-    )) {
+    const chosen = samples(look, `${name}_bucket`).filter(({ labels }) => where(labels));
+    for (const { labels, value } of chosen) {
       const bound = labels.le === '+Inf' ? Number.POSITIVE_INFINITY : Number(labels.le);
       counts.set(bound, (counts.get(bound) ?? 0) + sign * value);
     }

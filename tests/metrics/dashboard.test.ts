@@ -64,6 +64,16 @@ const NOTE_OPERATIONS = `
   }).observe(document.querySelector('#time'), { childList: true });
 `;
 
+/** Notes whatever moves in the page from now on, apart from what the user does. */
+const NOTE_SHIFTS = `
+  globalThis.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const { sources } of list.getEntries()) {
+      shifts.push(...sources.map(({ node }) => node?.className ?? node?.nodeName));
+    }
+  }).observe({ type: 'layout-shift' });
+`;
+
 const inBrowser = describe.skipIf(!hasBrowser);
 
 /** A new service, and its page. */
@@ -101,6 +111,7 @@ inBrowser('the dashboard', () => {
     await settle(service);
     const before = (await read(service, 'wallet_operations_total', { outcome: 'ok' })) as number;
     await page.evaluate(NOTE_OPERATIONS);
+    await page.evaluate(NOTE_SHIFTS);
     const callers = await underLoad(async () => {
       await shows('operations', (value) => value > 10);
       await shows('refused', (value) => value > 0);
@@ -115,6 +126,7 @@ inBrowser('the dashboard', () => {
     const after = (await read(service, 'wallet_operations_total', { outcome: 'ok' })) as number;
     const applied = callers.posts.filter(({ answer }) => answer.kind === 'ok' && !answer.isReplay);
     expect(after - before).toBe(applied.length);
+    expect(await page.evaluate('shifts')).toEqual([]);
     // A second of the page is one and a little more.
     expect(drawn / applied.length).toBeGreaterThan(0.7);
     expect(drawn / applied.length).toBeLessThan(1.1);
@@ -157,6 +169,7 @@ inBrowser('in trouble the dashboard', () => {
       const thawed = freezePostgres(service, 8000);
       await says('Database away since');
       expect(await page.title()).toContain('Database away');
+      expect(await page.getAttribute('body', 'data-state')).toBe('away');
       await shows('failed', (value) => value > 0);
       await thawed;
       await says('5xx. Database up.');
@@ -179,11 +192,13 @@ inBrowser('in trouble the dashboard', () => {
     const before = await processes();
     service.signal('SIGTERM');
     await says('Connection lost at');
+    expect(await page.getAttribute('body', 'data-state')).toBe('lost');
     await service.exit();
     const variables = { REQUEST_TIMEOUT_MS: '1000' };
     const again = { port, dataDirectory, metricsPort, variables };
     service = await (await startService(again)).listening();
     await says('Live');
+    expect(await page.getAttribute('body', 'data-state')).toBe('live');
     const isNew = async () => (await processes()).get('supervisor') !== before.get('supervisor');
     await until(isNew, 'the new supervisor', WAIT_MS);
     // The browser complains of what it tried meanwhile, and of nothing else.

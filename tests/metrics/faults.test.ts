@@ -21,6 +21,7 @@ setDefaultTimeout(120_000);
 
 const WORKERS = 3;
 const CALLERS = 12;
+const QUEUE_MAX = 10_000;
 
 /** A worker reports every second, and a busy machine may keep it from that for another. */
 const UNREPORTED_MS = 2000;
@@ -76,6 +77,12 @@ function watchCounters(): () => Promise<string[]> {
 
 const onLinux = describe.skipIf(process.platform !== 'linux');
 
+/** The gauges of the dead are gone, and those of all living are there. */
+async function expectGaugesOfTheLiving(): Promise<void> {
+  const limit = () => read(service, 'wallet_queue_limit', { queue: 'operations' });
+  await until(async () => (await limit()) === QUEUE_MAX * WORKERS, 'the gauges of the living');
+}
+
 onLinux('counters', () => {
   test('never go down, and lose at most the last second of a worker that is killed', async () => {
     const before = await counted();
@@ -102,6 +109,7 @@ onLinux('counters', () => {
     expect(lost).toBeGreaterThanOrEqual(0);
     expect(lost).toBeLessThanOrEqual(unreported);
     expect(await read(service, 'wallet_worker_deaths_total')).toBe(deaths + kills.length);
+    await expectGaugesOfTheLiving();
   });
 
   test('have everything that a worker counted which was told to end', async () => {
@@ -122,6 +130,7 @@ onLinux('counters', () => {
     expect(after.metrics - before.metrics).toBe(after.journal - before.journal);
     expect(after.metrics - before.metrics).toBeGreaterThan(100);
     expect(await stopWatching()).toEqual([]);
+    await expectGaugesOfTheLiving();
   });
 });
 

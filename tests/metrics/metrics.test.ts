@@ -1,24 +1,14 @@
 /**
- * /metrics of a real service of three workers: what it names, that it counts exactly, that its
- * labels stay few, and that Prometheus reads it.
+ * /metrics and /events of a real service of three workers: what they name, that the sums are exact,
+ * and that the labels stay few.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { version } from '../../package.json' with { type: 'json' };
 import { ROUTES } from '../../src/http/routes.ts';
 import { operationText, WALLETS } from '../helpers/app.ts';
-import { Callers } from '../helpers/callers.ts';
 import { freshWalletId } from '../helpers/database.ts';
 import { HttpClient } from '../helpers/http-client.ts';
-import {
-  endServices,
-  freePort,
-  startService,
-  type TestService,
-  until,
-} from '../helpers/service.ts';
+import { endServices, startService, type TestService, until } from '../helpers/service.ts';
 import { metricsUrl, read, scrape, settle, sumOf } from './scrape.ts';
 
 setDefaultTimeout(60_000);
@@ -34,11 +24,6 @@ beforeAll(async () => {
   service = await (await startService({ variables: { WORKERS: String(WORKERS) } })).listening();
 });
 afterAll(endServices);
-
-const programs = { promtool: Bun.which('promtool'), prometheus: Bun.which('prometheus') };
-for (const [name, path] of Object.entries(programs)) {
-  if (!path) console.warn(`SKIPPED: nothing is tried with ${name}, it is not installed`);
-}
 
 /** So many deposits of 1, over so many connections at once. */
 async function deposit(count: number, connections: number): Promise<void> {
@@ -231,74 +216,4 @@ describe('/events', () => {
     };
     await until(hasRoom, 'room for another');
   });
-});
-
-describe('Prometheus', () => {
-  test.skipIf(!programs.promtool)('has nothing to say against the text', async () => {
-    const text = await (await fetch(`${metricsUrl(service)}/metrics`)).text();
-    const check = Bun.spawn([programs.promtool ?? '', 'check', 'metrics'], {
-      stdin: new Blob([text]),
-      stdout: 'pipe',
-      stderr: 'pipe',
-    });
-    const said = await Promise.all([check.stdout.text(), check.stderr.text(), check.exited]);
-    expect(said).toEqual(['', '', 0]);
-  });
-
-  test.skipIf(!programs.prometheus)(
-    'scrapes it under load and finds what was counted',
-    async () => {
-      const folder = await mkdtemp(join(tmpdir(), 'wallet-test-prometheus-'));
-      const file = join(folder, 'prometheus.yml');
-      const job = {
-        job_name: 'wallet',
-        static_configs: [{ targets: [`127.0.0.1:${service.metricsPort}`] }],
-      };
-      // JSON is YAML.
-      const config = {
-        global: { scrape_interval: '1s', scrape_timeout: '1s' },
-        scrape_configs: [job],
-      };
-      await writeFile(file, JSON.stringify(config));
-      const port = freePort();
-      const prometheus = Bun.spawn(
-        [
-          programs.prometheus ?? '',
-          `--config.file=${file}`,
-          `--storage.tsdb.path=${join(folder, 'data')}`,
-          `--web.listen-address=127.0.0.1:${port}`,
-        ],
-        { stdio: ['ignore', 'ignore', 'ignore'] },
-      );
-      const callers = new Callers({ urls: [`http://127.0.0.1:${service.port}`], count: 8 });
-      const query = async (expression: string) => {
-        const parameters = new URLSearchParams({ query: expression });
-        const answer = await fetch(`http://127.0.0.1:${port}/api/v1/query?${parameters}`);
-        const { data } = (await answer.json()) as {
-          data: { result: { value: [number, string] }[] };
-        };
-        return Number(data.result[0]?.value[1]);
-      };
-      const holds = (expression: string, isRight: (value: number) => boolean) =>
-        until(() => query(expression).then(isRight, () => false), expression, 30_000);
-      try {
-        await holds('sum(rate(wallet_operations_total{outcome="ok"}[10s]))', (rate) => rate > 1);
-        const buckets = 'sum by (le) (rate(wallet_http_request_duration_seconds_bucket[10s]))';
-        await holds(`histogram_quantile(0.99, ${buckets})`, (seconds) => seconds > 0);
-        await holds('up{job="wallet"}', (value) => value === 1);
-        await callers.stop();
-        const samples = await scrape(service)
-          .then(() => Bun.sleep(2000))
-          .then(() => scrape(service));
-        const counted = sumOf(samples, 'wallet_operations_total') as number;
-        expect(counted).toBeGreaterThan(callers.count('ok') / 2);
-        await holds('sum(wallet_operations_total)', (value) => value === counted);
-      } finally {
-        await callers.stop();
-        prometheus.kill();
-        await prometheus.exited;
-        await rm(folder, { recursive: true, force: true });
-      }
-    },
-  );
 });
