@@ -95,7 +95,7 @@ export function readConfig(environment: Environment = process.env): Config {
   const time = (fallback: number, min = 100) => ({ fallback, min, max: TIME_MAX_MS });
   const config: Config = {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
-    server: readServer(settings),
+    server: readServer(settings, projectRoot),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     workers: settings.integer('WORKERS', { fallback: cores, min: 1, max: 64 }),
     flightSlots: settings.integer('FLIGHT_SLOTS', { fallback: 1, min: 1, max: 16 }),

@@ -19,7 +19,7 @@ export function startOwnDatabase(config: Config, logger: Logger): Promise<Embedd
 
 /** The variables that name a server. */
 export function databaseVariables(server: ServerAddress): Environment {
-  const { host, port, user, password, name } = server;
+  const { host, port, user, password, name, tls } = server;
   return {
     DATABASE_URL: '',
     DB_HOST: host,
@@ -27,6 +27,8 @@ export function databaseVariables(server: ServerAddress): Environment {
     DB_USER: user,
     DB_PASSWORD: password,
     DB_NAME: name,
+    DB_SSL: tls?.mode ?? '',
+    DB_SSL_CA_FILE: tls?.caFile ?? '',
   };
 }
 
