@@ -45,6 +45,9 @@ delete process.env.PGTARGETSESSIONATTRS;
 
 export const projectRoot = resolve(import.meta.dir, '..');
 
+/** The migrations and the functions. */
+export const sqlFolder = resolve(projectRoot, 'sql');
+
 /** Beyond ten minutes a time limit is surely a mistake in the unit. */
 const TIME_MAX_MS = 600_000;
 

@@ -5,16 +5,21 @@
  */
 import { parseArgs } from 'node:util';
 import { runAudit } from './audit-command.ts';
+import { runBackup } from './backup-command.ts';
 import { type Config, ConfigError, loadEnvironment, readConfig } from './config.ts';
 import { develop } from './dev.ts';
 import { createLogger, type Logger } from './log.ts';
+import { runRestore } from './restore-command.ts';
 import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
 import { runWorker } from './worker.ts';
 
-const USAGE = 'usage: bun run start|dev|audit [--config FILE]';
+const USAGE = 'usage: bun run start|dev|audit|backup FILE|restore FILE [--config FILE]';
 
 const COMMANDS = ['start', 'dev', 'audit', 'worker'];
+
+/** Commands that take the name of a file. */
+const FILE_COMMANDS: Record<string, typeof runBackup> = { backup: runBackup, restore: runRestore };
 
 /** A launcher such as `bun run` may pass on a Ctrl-C that the terminal sent us as well. */
 const SAME_SIGNAL_MS = 300;
@@ -29,7 +34,7 @@ try {
 }
 
 async function main(words: string[]): Promise<void> {
-  const { command, file } = readCommand(words);
+  const { command, name, file } = readCommand(words);
   if (command === 'worker') {
     const config = readConfig();
     return runWorker(config, openLog(command, config));
@@ -38,6 +43,8 @@ async function main(words: string[]): Promise<void> {
   const config = readConfig(environment);
   const logger = openLog(command, config);
   if (command === 'audit') return runAudit(config, logger);
+  const runWithFile = FILE_COMMANDS[command];
+  if (runWithFile) return runWithFile(config, logger, name);
   const run = command === 'dev' ? develop : supervise;
   await run({ config, environment, logger, ...stopSignals() });
 }
@@ -54,9 +61,11 @@ function readCommand(words: string[]) {
   const options = { config: { type: 'string' } } as const;
   try {
     const { values, positionals } = parseArgs({ args: words, options, allowPositionals: true });
-    const [command = 'start', ...rest] = positionals;
-    if (!COMMANDS.includes(command) || rest.length > 0) throw new Error(USAGE);
-    return { command, file: values.config };
+    const [command = 'start', name = '', ...rest] = positionals;
+    const isKnown =
+      name === '' ? COMMANDS.includes(command) : Object.hasOwn(FILE_COMMANDS, command);
+    if (!isKnown || rest.length > 0) throw new Error(USAGE);
+    return { command, name, file: values.config };
   } catch (error) {
     throw new ConfigError([(error as Error).message, USAGE]);
   }

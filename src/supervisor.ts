@@ -3,8 +3,7 @@
  * Invariant: what it starts it ends, workers first and database last, and while it runs each
  * worker that dies is replaced.
  */
-import { join } from 'node:path';
-import { type Config, projectRoot, workerConnections } from './config.ts';
+import { type Config, sqlFolder, workerConnections } from './config.ts';
 import { connect } from './database/connection.ts';
 import type { EmbeddedDatabase } from './database/embedded.ts';
 import { Line } from './database/line.ts';
@@ -58,7 +57,7 @@ async function prepareDatabase(server: ServerAddress, { config, logger, stop }: 
   try {
     await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
     await checkServer(sql, workerConnections(config));
-    const applied = await migrate(sql, join(projectRoot, 'sql'));
+    const applied = await migrate(sql, sqlFolder);
     if (applied.length > 0) logger.info({ applied }, 'migrated the database');
     await removeStaleSlots(sql);
   } finally {
