@@ -37,6 +37,9 @@ delete process.env.PGTARGETSESSIONATTRS;
 
 export const projectRoot = resolve(import.meta.dir, '..');
 
+/** The migrations and the functions. */
+export const sqlFolder = resolve(projectRoot, 'sql');
+
 export const METRICS_ADDRESS_DEFAULT = '127.0.0.1:9192';
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -79,7 +82,7 @@ export function readConfig(environment: Environment = process.env): Config {
     address: settings.address('APP_ADDRESS', '127.0.0.1:8192'),
     metricsAddress: settings.address('METRICS_ADDRESS', METRICS_ADDRESS_DEFAULT),
     tokensFile: tokensFile && resolve(projectRoot, tokensFile),
-    server: readServer(settings),
+    server: readServer(settings, projectRoot),
     owner: readOwner(settings),
     dataDirectory: resolve(projectRoot, settings.text('DATA_DIR', '.data')),
     ...readLimits(settings),

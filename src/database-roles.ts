@@ -3,8 +3,7 @@
  * that may call its functions and read. Invariant: no worker ever has the owner's credentials,
  * unless there are no others.
  */
-import { join } from 'node:path';
-import { type Config, projectRoot, workerConnections } from './config.ts';
+import { type Config, sqlFolder, workerConnections } from './config.ts';
 import { connect, type Sql } from './database/connection.ts';
 import type { EmbeddedDatabase } from './database/embedded.ts';
 import { migrate } from './database/migrations.ts';
@@ -48,7 +47,7 @@ export async function prepareDatabase(servers: Servers, { config, logger, stop }
   try {
     await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
     await checkServer(sql, workerConnections(config));
-    const applied = await migrate(sql, join(projectRoot, 'sql'));
+    const applied = await migrate(sql, sqlFolder);
     if (applied.length > 0) logger.info({ applied }, 'migrated the database');
     await removeStaleSlots(sql);
     if (service.user !== owner.user) await letServe(sql, service);

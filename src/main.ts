@@ -5,16 +5,20 @@
  */
 import { parseArgs } from 'node:util';
 import { runAudit } from './audit-command.ts';
+import { runBackup } from './backup-command.ts';
 import { type Config, ConfigError, loadEnvironment, readConfig } from './config.ts';
 import { askToReload } from './control-socket.ts';
 import { develop } from './dev.ts';
 import { createLogger, type Logger } from './log.ts';
+import { runRestore } from './restore-command.ts';
 import { StartError } from './start-error.ts';
 import { supervise } from './supervisor.ts';
 import { makeToken } from './token-command.ts';
 import { runWorker } from './worker.ts';
 
-const USAGE = 'usage: bun run start|dev|audit|reload|token NAME read|write [--config FILE]';
+const USAGE = `usage: bun run start|dev|audit|reload [--config FILE]
+       bun run backup|restore FILE [--config FILE]
+       bun run token NAME read|write [--config FILE]`;
 
 /** The commands, and how many words each has behind it. */
 const COMMANDS: Record<string, number> = {
@@ -22,6 +26,8 @@ const COMMANDS: Record<string, number> = {
   dev: 0,
   audit: 0,
   reload: 0,
+  backup: 1,
+  restore: 1,
   token: 2,
   worker: 0,
 };
@@ -50,6 +56,8 @@ async function main(words: string[]): Promise<void> {
   if (command === 'token') return makeToken(config, rest);
   const logger = openLog(command, config);
   if (command === 'audit') return runAudit(config, logger);
+  if (command === 'backup') return runBackup(config, logger, rest[0] as string);
+  if (command === 'restore') return runRestore(config, logger, rest[0] as string);
   const run = command === 'dev' ? develop : supervise;
   await run({ config, environment, logger, ...stopSignals() });
 }
@@ -63,12 +71,16 @@ function openLog(command: string, { logLevel }: Config): Logger {
 }
 
 function readCommand(words: string[]) {
+  const { values, positionals } = parseWords(words);
+  const [command = 'start', ...rest] = positionals;
+  if (rest.length !== COMMANDS[command]) throw new ConfigError([USAGE]);
+  return { command, rest, file: values.config };
+}
+
+function parseWords(args: string[]) {
   const options = { config: { type: 'string' } } as const;
   try {
-    const { values, positionals } = parseArgs({ args: words, options, allowPositionals: true });
-    const [command = 'start', ...rest] = positionals;
-    if (rest.length !== COMMANDS[command]) throw new Error(USAGE);
-    return { command, rest, file: values.config };
+    return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     throw new ConfigError([(error as Error).message, USAGE]);
   }

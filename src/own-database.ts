@@ -2,6 +2,7 @@
  * The database that the service brings along, and how a child process is told where it is.
  * Invariant: the variables name the server exactly as `readConfig` reads them.
  */
+import { readCa } from './ca-file.ts';
 import { type Config, workerConnections } from './config.ts';
 import { connect, type Sql } from './database/connection.ts';
 import { type EmbeddedDatabase, findEmbedded, startEmbedded } from './database/embedded.ts';
@@ -19,7 +20,7 @@ export function startOwnDatabase(config: Config, logger: Logger): Promise<Embedd
 
 /** The variables that name a server, and its owner, if the process is to know of one. */
 export function databaseVariables(
-  { host, port, user, password, name }: ServerAddress,
+  { host, port, user, password, name, tls }: ServerAddress,
   owner?: Config['owner'],
 ): Environment {
   return {
@@ -31,6 +32,8 @@ export function databaseVariables(
     DB_NAME: name,
     DB_OWNER_USER: owner?.user ?? '',
     DB_OWNER_PASSWORD: owner?.password ?? '',
+    DB_SSL: tls?.mode ?? '',
+    DB_SSL_CA_FILE: tls?.caFile ?? '',
   };
 }
 
@@ -44,6 +47,7 @@ export async function useDatabase<Result>(
   work: (sql: Sql) => Promise<Result>,
 ): Promise<Result> {
   const named = config.server && { ...config.server, ...config.owner };
+  if (named?.tls) named.tls.ca = readCa(named.tls);
   const running = named ?? (await findEmbedded(config.dataDirectory));
   const embedded = running ? undefined : await startOwnDatabase(config, logger);
   const server = (running ?? embedded?.address) as ServerAddress;

@@ -1,13 +1,16 @@
 /**
- * What the service reads from files, at its start and again on SIGHUP: the API tokens.
+ * What the service reads from files, at its start and again on SIGHUP: the API tokens, and the CA
+ * certificates by which it knows its database.
  * Invariant: what is in force was right as a whole; files that are broken or gone change nothing.
  */
+import { readCa } from './ca-file.ts';
 import { type Config, ConfigError } from './config.ts';
 import type { Logger } from './log.ts';
 import { type Admission, readTokens, SCOPES } from './token-file.ts';
 
 export interface FileContents {
   admission: Admission;
+  ca: string | undefined;
 }
 
 /** The contents in force. */
@@ -43,13 +46,21 @@ export class ReloadedFiles {
   }
 
   #read(): FileContents {
+    const tls = this.#config.server?.tls;
+    const ca = readCa(tls);
+    const admission = this.#readAdmission();
+    if (tls) tls.ca = ca;
+    return { admission, ca };
+  }
+
+  #readAdmission(): Admission {
     const { tokensFile } = this.#config;
-    if (tokensFile === undefined) return { admission: 'everybody' };
+    if (tokensFile === undefined) return 'everybody';
     const tokens = readTokens(tokensFile);
     const counts = SCOPES.map((scope) => [scope, tokens.filter((one) => one.scope === scope)]);
     const fields = Object.fromEntries(counts.map(([scope, those]) => [scope, those?.length]));
     this.#logger.info(fields, 'read the API tokens');
-    return { admission: tokens };
+    return tokens;
   }
 }
 

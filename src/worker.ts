@@ -25,7 +25,10 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
   process.on('SIGHUP', () => {});
   const meter = new Meter();
   const access = new Access(meter, logger);
-  await hearSupervisor(({ contents }) => access.admit(contents.admission));
+  await hearSupervisor(({ contents }) => {
+    access.admit(contents.admission);
+    if (address.tls) address.tls.ca = contents.ca;
+  });
   const ledger = new GroupCommitLedger(address, config, { logger, meter });
   const probe = new Probe(address);
   const app = buildApp({

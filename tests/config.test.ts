@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { cp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { readCa } from '../src/ca-file.ts';
 import { ConfigError, loadEnvironment, projectRoot, readConfig } from '../src/config.ts';
 import type { Environment } from '../src/settings.ts';
 import { temporaryFolder } from './helpers/database.ts';
@@ -133,7 +134,9 @@ describe('DATABASE_URL', () => {
     `postgres:/u:${SECRET}@h/w`,
     `u:${SECRET}@h/w`,
     SECRET,
-    `postgres://u:${SECRET}@h/w?sslmode=require`,
+    `postgres://u:${SECRET}@h/w?sslmode=prefer`,
+    `postgres://u:${SECRET}@h/w?sslmode=require&sslmode=disable`,
+    `postgres://u:${SECRET}@h/w?sslrootcert=/ca.pem`,
     `postgres://u@h/w?password=${SECRET}`,
   ])('that is malformed is one fault, which tells the form and not the text: %s', (url) => {
     const [fault, ...others] = faultsOf({ DATABASE_URL: url });
@@ -158,6 +161,58 @@ test('DB_HOST names a server, with defaults for what is not said', () => {
   const all = readConfig({ DB_HOST: 'h', ...rest }).server;
   expect(all).toEqual({ host: 'h', port: 1, user: 'u', password: ' p"%', name: 'n' });
   expect(readConfig(rest).server).toBeUndefined();
+});
+
+describe('DB_SSL', () => {
+  const DB_HOST = 'db';
+  const URL = 'postgres://db/wallet';
+  const tlsOf = (environment: Environment) => readConfig(environment).server?.tls;
+
+  test('is disable, require or verify-full, also as sslmode in DATABASE_URL', () => {
+    expect(tlsOf({ DB_HOST })).toBeUndefined();
+    expect(tlsOf({ DB_HOST, DB_SSL: 'disable' })).toBeUndefined();
+    expect(tlsOf({ DATABASE_URL: `${URL}?sslmode=disable` })).toBeUndefined();
+    for (const mode of ['require', 'verify-full'] as const) {
+      expect(tlsOf({ DB_HOST, DB_SSL: mode })).toEqual({ mode });
+      expect(tlsOf({ DATABASE_URL: URL, DB_SSL: mode })).toEqual({ mode });
+      expect(tlsOf({ DATABASE_URL: `${URL}?sslmode=${mode}` })).toEqual({ mode });
+    }
+    for (const DB_SSL of ['prefer', 'REQUIRE', 'verify-ca', 'true']) {
+      const rule = 'DB_SSL: must be one of disable, require, verify-full';
+      expect(faultsOf({ DB_HOST, DB_SSL })).toEqual([`${rule}, not "${DB_SSL}"`]);
+    }
+  });
+
+  test('is a fault beside sslmode, even where they agree', () => {
+    expect(faultsOf({ DATABASE_URL: `${URL}?sslmode=require`, DB_SSL: 'require' })).toEqual([
+      'DB_SSL: cannot stand together with sslmode in DATABASE_URL; set one of them',
+    ]);
+  });
+
+  test('is a fault where there is no network', () => {
+    const fault = 'DB_SSL: needs a server on the network: set DB_HOST or DATABASE_URL';
+    for (const DB_SSL of ['require', 'verify-full']) {
+      expect(faultsOf({ DB_SSL })).toEqual([fault]);
+      expect(faultsOf({ DB_SSL, DB_HOST: '/run/pg' })).toEqual([fault]);
+      expect(faultsOf({ DB_SSL: 'disable', DB_HOST: '/run/pg' })).toEqual([]);
+    }
+  });
+
+  test('with DB_SSL_CA_FILE needs verify-full and a file of certificates', () => {
+    const faults = (variables: Environment) => faultsOf({ DB_HOST, ...variables });
+    const DB_SSL_CA_FILE = 'README.md';
+    for (const DB_SSL of ['disable', 'require', undefined]) {
+      expect(faults({ DB_SSL, DB_SSL_CA_FILE })).toEqual([
+        'DB_SSL_CA_FILE: is used with verify-full only; set DB_SSL=verify-full',
+      ]);
+    }
+    for (const name of ['README.md', '/nowhere/ca.pem', 'src']) {
+      const path = resolve(projectRoot, name);
+      const variables = { DB_HOST, DB_SSL: 'verify-full', DB_SSL_CA_FILE: name };
+      const read = () => readCa(readConfig(variables).server?.tls);
+      expect(read).toThrow(`DB_SSL_CA_FILE: must be a file of PEM certificates: ${path}: `);
+    }
+  });
 });
 
 test('LOG_LEVEL is one of four words', () => {
@@ -244,21 +299,20 @@ test('the service reports every fault on stderr and ends with 2', async () => {
 });
 
 test('config.env.example names exactly the variables that are read, with their defaults', () => {
-  const files = ['config.ts', 'limits.ts', 'server-address.ts'].map((name) =>
+  const files = ['config.ts', 'limits.ts', 'server-address.ts', 'server-tls.ts'].map((name) =>
     join(projectRoot, 'src', name),
   );
   const source = files.map((path) => readFileSync(path, 'utf8')).join();
   const calls = source.matchAll(/settings\.(?!fault)\w+\(\s*'(\w+)'/g);
-  const names = [...calls].map(([, name]) => name as string);
+  const names = [...new Set([...calls].map(([, name]) => name as string))];
   const example = readFileSync(join(projectRoot, 'config.env.example'), 'utf8');
   const shown = [...example.matchAll(/^#(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
   expect(shown.map(([name]) => name).sort()).toEqual(names.sort() as never);
   expect(example.replaceAll(/^#.*$/gm, '').trim()).toBe('');
-  const withoutDefault = ['WORKERS', 'DATABASE_URL', 'DB_HOST', 'DB_PASSWORD'].concat([
-    'DB_OWNER_USER',
-    'DB_OWNER_PASSWORD',
-    'API_TOKENS_FILE',
-  ]);
+  const withoutDefault = [
+    ['WORKERS', 'DATABASE_URL', 'DB_HOST', 'DB_PASSWORD', 'DB_SSL_CA_FILE'],
+    ['DB_OWNER_USER', 'DB_OWNER_PASSWORD', 'API_TOKENS_FILE'],
+  ].flat();
   for (const [name, value] of shown.filter((one) => !withoutDefault.includes(one[0] as string))) {
     expect(value).not.toBe('');
     const server = { DB_HOST: 'h' };

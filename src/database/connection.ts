@@ -3,6 +3,7 @@
  * Invariant: every option is passed explicitly, so that no PG* variable of the environment can
  * change where the money goes; every connection is READ COMMITTED.
  */
+import { getCACertificates } from 'node:tls';
 import postgres from 'postgres';
 import type { ServerAddress } from '../server-address.ts';
 
@@ -38,7 +39,7 @@ export function connect(address: ServerAddress, options: ConnectionOptions): Sql
     // As a function, because an empty string would fall through to PGPASSWORD.
     password: () => password,
     database: address.name,
-    ssl: false,
+    ssl: encryption(address),
     max,
     connect_timeout: CONNECT_TIMEOUT_SECONDS,
     backoff: reconnectDelay,
@@ -66,4 +67,11 @@ export function connect(address: ServerAddress, options: ConnectionOptions): Sql
       client_connection_check_interval: 1000,
     },
   } as unknown as postgres.Options<{ bigint: postgres.PostgresType<bigint> }>);
+}
+
+/** A CA that the address holds from later on counts for the clients that are made then. */
+function encryption({ tls }: ServerAddress) {
+  if (!tls) return false;
+  if (tls.mode === 'require') return { rejectUnauthorized: false };
+  return { rejectUnauthorized: true, ca: tls.ca ?? getCACertificates('system') };
 }

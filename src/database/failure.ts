@@ -25,6 +25,34 @@ const NOT_CONNECTED = new Set([
   '53300', // too_many_connections
 ]);
 
+/** How OpenSSL and Node name a certificate that is refused, which ends the TLS handshake. */
+const CERTIFICATE_REFUSED = new Set([
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'HOSTNAME_MISMATCH',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY',
+  'UNABLE_TO_DECRYPT_CERT_SIGNATURE',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'CERT_CHAIN_TOO_LONG',
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REJECTED',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'ERROR_IN_CERT_NOT_AFTER_FIELD',
+  'ERROR_IN_CERT_NOT_BEFORE_FIELD',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'PATH_LENGTH_EXCEEDED',
+]);
+
+/** How Node begins the message when a server ends the handshake; its code is that of any reset. */
+const HANDSHAKE_CUT = 'Client network socket disconnected before secure TLS connection';
+
 /** PostgreSQL's own errors that rolled everything back and pass by themselves. */
 const PASSING = new Set([
   '40001', // serialization_failure
@@ -43,10 +71,21 @@ export function errorCode(error: unknown): string {
   return String((error as { code?: unknown } | null)?.code ?? '');
 }
 
+/** Whether the server's certificate was not trusted; nothing was sent. */
+export function refusesCertificate(error: unknown): boolean {
+  return CERTIFICATE_REFUSED.has(errorCode(error));
+}
+
+/** Whether the server ended the connection instead of encrypting it; nothing was sent. */
+export function isHandshakeCut(error: unknown): boolean {
+  return String((error as Error | null)?.message).startsWith(HANDSHAKE_CUT);
+}
+
 /** @param error what a postgres.js query was rejected with. */
 export function classify(error: unknown): Failure {
   const code = errorCode(error);
   if (NOT_CONNECTED.has(code) || PASSING.has(code) || code.startsWith('53')) return 'refused';
+  if (refusesCertificate(error) || isHandshakeCut(error)) return 'refused';
   if (CONNECTION_ENDED_BY_SERVER.has(code)) return 'lost';
   const answeredByServer = (error as { name?: string } | null)?.name === 'PostgresError';
   return answeredByServer ? 'final' : 'lost';

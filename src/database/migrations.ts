@@ -30,16 +30,59 @@ const MIGRATION_LOCK = 0x77616c6c6574;
  *   or a file fails. In each case nothing was changed.
  */
 export async function migrate(sql: Sql, folder: string): Promise<string[]> {
+  return sql.begin((transaction) => migrateWithin(transaction, folder));
+}
+
+/**
+ * The same in a transaction of the caller's.
+ * @param only the names of the files to apply; without it, all.
+ */
+export async function migrateWithin(
+  transaction: postgres.TransactionSql,
+  folder: string,
+  only?: string[],
+): Promise<string[]> {
   const files = await readSqlFiles(folder);
-  return sql.begin(async (transaction) => {
-    await transaction`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
-    await fixSearchPath(transaction);
-    const applied = await readApplied(transaction);
-    refuseNewerSchema(applied, files);
-    const pending = files.filter((file) => isPending(file, applied.get(file.name)));
-    for (const file of pending) await apply(transaction, file);
-    return pending.map(({ name }) => name);
-  });
+  await transaction`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
+  await fixSearchPath(transaction);
+  await transaction`
+    create table if not exists schema_files (
+      name text primary key,
+      hash text not null,
+      applied_at timestamptz not null default now()
+    )`;
+  const applied = await readApplied(transaction);
+  refuseNewerSchema([...applied.keys()], files);
+  const wanted = files.filter(({ name }) => only?.includes(name) ?? true);
+  const pending = wanted.filter((file) => isPending(file, applied.get(file.name)));
+  for (const file of pending) await apply(transaction, file);
+  return pending.map(({ name }) => name);
+}
+
+/**
+ * The numbered migrations of a database, and those that it still lacks.
+ * @throws StartError when it has none, or some that this code does not know.
+ */
+export async function readMigrations(sql: postgres.ISql, folder: string) {
+  const [found] = await sql<{ isThere: boolean }[]>`
+    select to_regclass('schema_files') is not null as "isThere"`;
+  if (!found?.isThere) {
+    throw new StartError(
+      'the database has no tables of this service: start the service once first',
+    );
+  }
+  const files = (await readSqlFiles(folder)).filter(({ name }) => MIGRATION.test(name));
+  const names = [...(await readApplied(sql)).keys()].filter((name) => MIGRATION.test(name)).sort();
+  refuseNewerSchema(names, files);
+  const pending = files.map(({ name }) => name).filter((name) => !names.includes(name));
+  return { applied: names, pending };
+}
+
+/** @throws StartError when the database lacks a migration. */
+export async function requireMigrated(sql: postgres.ISql, folder: string): Promise<void> {
+  const { pending } = await readMigrations(sql, folder);
+  if (pending.length === 0) return;
+  throw new StartError(`the database lacks ${pending.join(', ')}: start the service once first`);
 }
 
 /**
@@ -62,21 +105,14 @@ async function readSqlFiles(folder: string): Promise<SqlFile[]> {
   );
 }
 
-async function readApplied(transaction: postgres.TransactionSql): Promise<Map<string, string>> {
-  await transaction`
-    create table if not exists schema_files (
-      name text primary key,
-      hash text not null,
-      applied_at timestamptz not null default now()
-    )`;
-  const rows = await transaction<{ name: string; hash: string }[]>`
-    select name, hash from schema_files`;
+async function readApplied(sql: postgres.ISql): Promise<Map<string, string>> {
+  const rows = await sql<{ name: string; hash: string }[]>`select name, hash from schema_files`;
   return new Map(rows.map(({ name, hash }) => [name, hash]));
 }
 
-function refuseNewerSchema(applied: Map<string, string>, files: SqlFile[]): void {
+function refuseNewerSchema(applied: string[], files: SqlFile[]): void {
   const known = new Set(files.map(({ name }) => name));
-  const newer = [...applied.keys()].filter((name) => MIGRATION.test(name) && !known.has(name));
+  const newer = applied.filter((name) => MIGRATION.test(name) && !known.has(name));
   if (newer.length === 0) return;
   throw new StartError(
     `the database has migrations that this release does not know (${newer.join(', ')}): ` +

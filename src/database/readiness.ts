@@ -1,12 +1,14 @@
 /**
  * Waits for a PostgreSQL that is still on its way, and checks that it can carry this service.
- * Invariant: what waiting cannot cure (a wrong password, no such database) ends the wait at once.
+ * Invariant: what waiting cannot cure (a wrong password, no such database, a
+ * certificate that is not trusted) ends the wait at once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
 import { StartError } from '../start-error.ts';
 import type { Sql } from './connection.ts';
 import { classify, errorCode } from './failure.ts';
+import { findTlsFault } from './tls-fault.ts';
 
 const RETRY_MS = 250;
 
@@ -49,6 +51,8 @@ export async function waitUntilAnswers(sql: Sql, { timeoutMs, signal, logger }: 
     } catch (error) {
       const reason = (error as Error).message || errorCode(error);
       if (classify(error) === 'final') throw new StartError(`${where}: ${reason}`);
+      const tlsFault = await findTlsFault(error, { host: String(host), port: Number(port) });
+      if (tlsFault) throw new StartError(`${where}: ${tlsFault}`);
       if (Date.now() + RETRY_MS > deadline) {
         throw new StartError(`${where} did not answer in ${timeoutMs} ms: ${reason}`);
       }
