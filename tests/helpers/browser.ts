@@ -1,8 +1,7 @@
 /**
  * A page in a real browser, Chromium, without a window.
- * Invariant: whatever is not as it should be is collected from the first request on: errors on the
- * console, violations of the page's policy, requests that fail or go to another host. `closePages`
- * leaves no browser behind.
+ * Invariant: what is not as it should be is collected from the first request on: errors on the
+ * console, violations of the page's policy, requests that fail or go to another host.
  */
 import { type Browser, chromium, type Page } from 'playwright-core';
 
@@ -15,7 +14,10 @@ const ARGUMENTS = [
   '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
-].concat(['--disable-background-networking', '--disable-component-update', '--disable-sync']);
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
 
 const program = Bun.which('chromium');
 
@@ -36,18 +38,14 @@ interface OpenPage {
   faults: string[];
 }
 
-let browsers: Browser[] = [];
+let browser: Promise<Browser> | undefined;
 
-/** Opens a page in a browser of its own, of the given size. */
-export async function openPage(
-  url: string,
-  viewport = { width: 1280, height: 900 },
-): Promise<OpenPage> {
+/** Opens a page that shares nothing with others, in the one browser. */
+export async function openPage(url: string): Promise<OpenPage> {
   if (program === null) throw new Error('chromium is not installed');
   const options = { executablePath: program, args: ARGUMENTS, timeout: START_MAX_MS };
-  const browser = await chromium.launch(options);
-  browsers.push(browser);
-  const page = await browser.newPage({ viewport });
+  browser ??= chromium.launch(options);
+  const page = await (await browser).newPage();
   page.setDefaultTimeout(STEP_MAX_MS);
   const faults = collectFaults(page, new URL(url).origin);
   await page.addInitScript({ content: REPORT_VIOLATIONS });
@@ -73,8 +71,8 @@ function collectFaults(page: Page, origin: string): string[] {
 }
 
 /** To be called after each file that opens pages. */
-export async function closePages(): Promise<void> {
-  const all = browsers;
-  browsers = [];
-  await Promise.all(all.map((browser) => browser.close()));
+export async function closeBrowser(): Promise<void> {
+  const opened = browser;
+  browser = undefined;
+  await (await opened)?.close();
 }

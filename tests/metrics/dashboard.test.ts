@@ -14,7 +14,7 @@ import {
 import type { Page } from 'playwright-core';
 import { version } from '../../package.json' with { type: 'json' };
 import { freeze, freezePostgres, strike } from '../faults/service-processes.ts';
-import { closePages, hasBrowser, openPage } from '../helpers/browser.ts';
+import { closeBrowser, hasBrowser, openPage } from '../helpers/browser.ts';
 import { Callers } from '../helpers/callers.ts';
 import { endServices, startService, type TestService, until } from '../helpers/service.ts';
 import { metricsUrl, read, settle } from './scrape.ts';
@@ -91,7 +91,7 @@ afterEach(() => {
   if (hasBrowser) expect(faults).toEqual([]);
 });
 afterAll(async () => {
-  await closePages();
+  await closeBrowser();
   await endServices();
 });
 
@@ -133,6 +133,9 @@ inBrowser('the dashboard', () => {
   });
 
   test('draws the minutes that went by for who comes later', async () => {
+    await begin();
+    await underLoad(() => shows('operations', (value) => value > 10));
+    await shows('operations', (value) => value === 0);
     const late = await openPage(metricsUrl(service));
     const highest = (one: Page) => one.textContent('[data-figure=highest]');
     const isSame = async () => {
