@@ -40,15 +40,12 @@ interface OpenPage {
 
 let browser: Promise<Browser> | undefined;
 
-/** Opens a page that shares nothing with others, in the one browser, of the given size. */
-export async function openPage(
-  url: string,
-  viewport = { width: 1280, height: 900 },
-): Promise<OpenPage> {
+/** Opens a page that shares nothing with others, in the one browser. */
+export async function openPage(url: string): Promise<OpenPage> {
   if (program === null) throw new Error('chromium is not installed');
   const options = { executablePath: program, args: ARGUMENTS, timeout: START_MAX_MS };
   browser ??= chromium.launch(options);
-  const page = await (await browser).newPage({ viewport });
+  const page = await (await browser).newPage();
   page.setDefaultTimeout(STEP_MAX_MS);
   const faults = collectFaults(page, new URL(url).origin);
   await page.addInitScript({ content: REPORT_VIOLATIONS });

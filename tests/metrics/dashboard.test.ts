@@ -133,6 +133,9 @@ inBrowser('the dashboard', () => {
   });
 
   test('draws the minutes that went by for who comes later', async () => {
+    await begin();
+    await underLoad(() => shows('operations', (value) => value > 10));
+    await shows('operations', (value) => value === 0);
     const late = await openPage(metricsUrl(service));
     const highest = (one: Page) => one.textContent('[data-figure=highest]');
     const isSame = async () => {

@@ -153,6 +153,7 @@ onLinux('a scrape', () => {
 
   test('is answered at once while the database is away, and says so', async () => {
     await recovered(service);
+    await settle(service);
     expect(await read(service, 'wallet_database_up')).toBe(1);
     const resends = (await read(service, 'wallet_flight_resends_total')) as number;
     const callers = callersOn(service);
