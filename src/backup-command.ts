@@ -16,7 +16,7 @@ import { useDatabase } from './own-database.ts';
 import { everyFewSeconds } from './progress.ts';
 import { StartError } from './start-error.ts';
 
-/** Level 3 is as small as 6 here in half of its time, and a third smaller than 1 (`zlib`, 57 MB). */
+/** Level 3 is as small as 6 here in half its time, and a third smaller than 1 (`zlib`, 57 MB). */
 const GZIP = { level: 3, chunkSize: 131_072 };
 
 /** @throws StartError when there is such a file already, or nothing to back up. */

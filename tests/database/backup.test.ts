@@ -132,7 +132,7 @@ describe('what was backed up', () => {
     await makeBooks(from);
     await from`set datestyle = 'SQL, DMY'`;
     await from`set timezone = 'Asia/Kathmandu'`;
-    await to`set datestyle = 'German'`;
+    await to`set datestyle = 'SQL, MDY'`;
     await to`set timezone = 'America/Lima'`;
     await load(to, await textOf(from));
     for (const sql of [from, to]) await sql`set datestyle = 'ISO'`;
