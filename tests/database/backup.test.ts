@@ -220,8 +220,11 @@ describe('a backup of many rows', () => {
       for await (const _ of text) if (_.length > 10_000) throw new Error('the disk is full');
     });
     await expect(work).rejects.toThrow('the disk is full');
-    // The connection is in the midst of a COPY, and of no more use.
+    // The connection is in the midst of a COPY and of no more use; a command ends with it.
     await from.end({ timeout: 0 });
+    await watcher`
+      select pg_terminate_backend(pid, 10_000) from pg_stat_activity
+      where query like 'copy operations%' and pid <> pg_backend_pid()`;
     from = connect(
       { ...(await emptyDatabase()), name: String(watcher.options.database) },
       { max: 1, name: 'wallet-test' },
