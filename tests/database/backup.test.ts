@@ -132,7 +132,7 @@ describe('what was backed up', () => {
     await makeBooks(from);
     await from`set datestyle = 'SQL, DMY'`;
     await from`set timezone = 'Asia/Kathmandu'`;
-    await to`set datestyle = 'German'`;
+    await to`set datestyle = 'SQL, MDY'`;
     await to`set timezone = 'America/Lima'`;
     await load(to, await textOf(from));
     for (const sql of [from, to]) await sql`set datestyle = 'ISO'`;
@@ -220,8 +220,11 @@ describe('a backup of many rows', () => {
       for await (const _ of text) if (_.length > 10_000) throw new Error('the disk is full');
     });
     await expect(work).rejects.toThrow('the disk is full');
-    // The connection is in the midst of a COPY, and of no more use.
+    // The connection is in the midst of a COPY and of no more use; a command ends with it.
     await from.end({ timeout: 0 });
+    await watcher`
+      select pg_terminate_backend(pid, 10_000) from pg_stat_activity
+      where query like 'copy operations%' and pid <> pg_backend_pid()`;
     from = connect(
       { ...(await emptyDatabase()), name: String(watcher.options.database) },
       { max: 1, name: 'wallet-test' },
