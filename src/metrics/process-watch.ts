@@ -11,7 +11,8 @@ export interface ProcessState {
   lagSeconds: number;
 }
 
-const LAG_RESOLUTION_MS = 20;
+/** Each look wakes the process: at 20 ms, that alone took 0.4 % of a processor for each. */
+const LAG_RESOLUTION_MS = 100;
 
 const NANOSECONDS = 1e9;
 const MICROSECONDS = 1e6;
