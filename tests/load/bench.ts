@@ -19,7 +19,7 @@ import {
   measureCost,
   plainDeposits,
 } from './feature-cost.ts';
-import { type Databases, openField } from './field.ts';
+import { check, type Databases, openField } from './field.ts';
 import { findGenerator } from './find-generator.ts';
 import { FIRST_MINUTES, measureFirstMinute } from './first-minute.ts';
 import { describeMachine } from './machine.ts';
@@ -116,6 +116,7 @@ async function bench(stage: Stage): Promise<number> {
   }
   if (isChosen(COUNTING)) {
     const silent = await startWorkers(stage, ['uncounted'], databases.group);
+    await check(silent);
     const sides = {
       with: { base, traffic: plainDeposits },
       without: { base: silent, traffic: plainDeposits },

@@ -62,7 +62,9 @@ export async function measureCost(
   const rates = { with: [] as number[], without: [] as number[] };
   const faults: string[] = [];
   for (let turn = 0; turn < rounds; turn += 1) {
-    for (const name of ['without', 'with'] as const) {
+    // Each goes first in every other round.
+    const order = ['without', 'with'] as const;
+    for (const name of turn % 2 === 0 ? order : order.toReversed()) {
       const before = await totals(database);
       const result = await generator.run({ ...sides[name], connections: CONNECTIONS, seconds });
       const after = await totals(database);
