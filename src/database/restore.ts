@@ -6,6 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type postgres from 'postgres';
 import { StartError } from '../start-error.ts';
+import { arrayText } from './array-text.ts';
 import {
   type BackupHead,
   countRows,
@@ -87,7 +88,7 @@ async function makeTables(
 /** Keeps writers out of the tables that are there until the end of the transaction. */
 async function lockEmpty(transaction: postgres.TransactionSql, tables: string[]) {
   const found = await transaction<{ name: string }[]>`
-    select name from unnest(${`{${tables}}`}::text[]) with ordinality as t (name, place)
+    select name from unnest(${arrayText(tables)}::text[]) with ordinality as t (name, place)
     where to_regclass(name) is not null order by place`;
   const names = found.map(({ name }) => name);
   for (const name of names) {
