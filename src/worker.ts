@@ -10,10 +10,8 @@ import { Access } from './http/access.ts';
 import { routeOf } from './http/routes.ts';
 import { GroupCommitLedger } from './ledger/group-commit-ledger.ts';
 import type { Logger } from './log.ts';
-import { REPORT_MS } from './metrics/collector.ts';
-import { addLoadGauges } from './metrics/load-gauges.ts';
 import { Meter } from './metrics/meter.ts';
-import { watchProcess } from './metrics/process-watch.ts';
+import { startReporting } from './reporting.ts';
 import { type Server, serve } from './server.ts';
 import { hearSupervisor, tellSupervisor } from './worker-channel.ts';
 
@@ -45,9 +43,7 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
     reusePort: process.platform === 'linux',
     onAnswer: ({ url }, { status }, seconds) => meter.request(routeOf(url), status, seconds),
   });
-  addLoadGauges(meter.registry, () => ledger.load());
-  const report = reporter(meter);
-  const reporting = setInterval(report, REPORT_MS);
+  const stopReporting = startReporting(meter, () => ledger.load());
   await tellSupervisor({ kind: 'listening' });
 
   const reason = await untilStopped();
@@ -55,17 +51,8 @@ export async function runWorker(config: Config, logger: Logger): Promise<void> {
   const began = performance.now();
   await server.drain(config.drainMs);
   await Promise.all([ledger.close(), probe.close()]);
-  clearInterval(reporting);
-  await report();
+  await stopReporting();
   logger.info({ tookMs: Math.round(performance.now() - began) }, 'drained');
-}
-
-function reporter({ registry }: Meter): () => Promise<void> {
-  const look = watchProcess();
-  return async () => {
-    const report = { metrics: await registry.getMetricsAsJSON(), process: look() };
-    await tellSupervisor({ kind: 'report', report });
-  };
 }
 
 /** A terminal's Ctrl-C reaches the whole group; the supervisor answers it with a SIGTERM to us. */

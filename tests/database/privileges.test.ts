@@ -113,13 +113,16 @@ describe('the role of the workers', () => {
 
   test('moves money by the function alone, past temporary tables of the same names', async () => {
     const slot = crypto.randomUUID();
-    await worker`insert into flight_slots (slot) values (${slot})`;
-    await worker.unsafe('create temp table wallets (like public.wallets including all)');
-    await worker.unsafe('create temp table operations (like public.operations including all)');
-    const [row] = await worker<{ balances: string }[]>`
+    // Of its own, because the tables stay for as long as the connection does.
+    const intruder = connect({ ...database, user: role }, { max: 1, name: 'wallet-test-intruder' });
+    await intruder`insert into flight_slots (slot) values (${slot})`;
+    await intruder.unsafe('create temp table wallets (like public.wallets including all)');
+    await intruder.unsafe('create temp table operations (like public.operations including all)');
+    const [row] = await intruder<{ balances: string }[]>`
       select balances from apply_operations(${walletId}, ${slot}, 1, ${`{${walletId}}`}, '{2}')`;
     expect(row?.balances).toBe('{7}');
-    expect(await worker`select from pg_temp.wallets`).toHaveLength(0);
+    expect(await intruder`select from pg_temp.wallets`).toHaveLength(0);
+    await intruder.end({ timeout: 0 });
     expect(await owner`select amount from wallets where id = ${walletId}`).toEqual([
       { amount: 7n },
     ] as never);

@@ -115,12 +115,12 @@ async function bench(stage: Stage): Promise<number> {
     addCost(await measureCost(KEYS, sides, able, databases.group, pace));
   }
   if (isChosen(COUNTING)) {
-    const silent = await startWorkers(stage, ['uncounted'], databases.group);
-    await check(silent);
-    const sides = {
-      with: { base, traffic: plainDeposits },
-      without: { base: silent, traffic: plainDeposits },
+    const side = async (kind: string) => {
+      const own = await startWorkers(stage, [kind], databases.group);
+      await check(own);
+      return { base: own, traffic: plainDeposits };
     };
+    const sides = { with: await side('counted'), without: await side('uncounted') };
     addCost(await measureCost(COUNTING, sides, generator, databases.group, pace));
   }
   const longSeconds = LONG_ROW_FACTOR * pace.seconds;

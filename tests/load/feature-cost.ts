@@ -36,7 +36,7 @@ export const KEYS: Feature = {
 
 export const COUNTING: Feature = {
   id: 'counting',
-  title: 'metrics: counted in the workers, gathered and shown by the supervisor',
+  title: 'metrics, counted and reported by the workers',
   atLeast: 0.97,
 };
 
