@@ -8,6 +8,7 @@ import { resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type Limits, readLimits } from './limits.ts';
 import { readServer, type ServerAddress } from './server-address.ts';
+import { unknownOf } from './setting-names.ts';
 import { type Environment, type HostAndPort, Settings } from './settings.ts';
 import { StartError } from './start-error.ts';
 
@@ -55,17 +56,21 @@ export function loadEnvironment(
   file: string | undefined,
   processEnvironment: Environment = process.env,
 ): Environment {
-  const path = file === undefined ? resolve(projectRoot, 'config.env') : resolve(file);
   const set = Object.entries(processEnvironment).filter(([, value]) => value !== '');
-  return { ...readVariables(path, file === undefined), ...Object.fromEntries(set) };
+  return { ...readVariables(file), ...Object.fromEntries(set) };
 }
 
-function readVariables(path: string, mayBeMissing: boolean): Environment {
+/** Names in the configuration file that are no settings: one that is misspelt has no effect. */
+export const unknownNames = (file: string | undefined) =>
+  unknownOf(Object.keys(readVariables(file)));
+
+function readVariables(file: string | undefined): Environment {
+  const path = file === undefined ? resolve(projectRoot, 'config.env') : resolve(file);
   try {
     return parseEnv(readFileSync(path, 'utf8'));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (mayBeMissing && code === 'ENOENT') return {};
+    if (file === undefined && code === 'ENOENT') return {};
     throw new ConfigError([`cannot read the configuration file ${path}: ${message}`]);
   }
 }

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
+import { isMigrating, NOT_MIGRATING } from './connection-migration.ts';
 import { StartError } from './start-error.ts';
 
 export const RELOAD_SIGNAL = 'SIGUSR2';
@@ -56,11 +57,12 @@ export function claim(port: number): ControlSocket {
  */
 export async function askToReload(port: number): Promise<void> {
   if (!isLinux) throw new StartError('a reload needs Linux: restart the service instead');
+  if (!isMigrating()) process.stderr.write(`${NOT_MIGRATING}\n`);
   const socket = connect({ path: nameOf(port) });
   let pid: number | undefined;
   try {
     for await (const line of createInterface({ input: socket })) {
-      if (line === 'reloaded') return;
+      if (line === 'reloaded') return void process.stdout.write('all workers are replaced\n');
       if (line === 'failed') break;
       pid = Number(line);
       if (!isService(pid)) throw new Error('something else answers there');

@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { runAudit } from './audit-command.ts';
 import { runBackup } from './backup-command.ts';
-import { type Config, ConfigError, loadEnvironment, readConfig } from './config.ts';
+import { type Config, ConfigError, loadEnvironment, readConfig, unknownNames } from './config.ts';
 import { askToReload } from './control-socket.ts';
 import { develop } from './dev.ts';
 import { createLogger, type Logger } from './log.ts';
@@ -55,6 +55,7 @@ async function main(words: string[]): Promise<void> {
   if (command === 'reload') return askToReload(config.address.port);
   if (command === 'token') return makeToken(config, rest);
   const logger = openLog(command, config);
+  for (const name of unknownNames(file)) logger.warn(`${name} is no setting of this service`);
   if (command === 'audit') return runAudit(config, logger);
   if (command === 'backup') return runBackup(config, logger, rest[0] as string);
   if (command === 'restore') return runRestore(config, logger, rest[0] as string);

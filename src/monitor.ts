@@ -18,6 +18,7 @@ import {
   type NamedProcess,
   type ServiceCounters,
 } from './metrics/service-gauges.ts';
+import { watchTroubles } from './metrics/troubles.ts';
 import { urlOf } from './server.ts';
 import type { ServerAddress } from './server-address.ts';
 import type { HostAndPort } from './settings.ts';
@@ -63,6 +64,7 @@ export function startMonitor(
   const pulses = new Pulses(look);
   const text = () => Registry.merge([collector.sums(), own]).metrics();
   const close = showMetrics(metricsAddress, { text, pulses }, logger);
+  pulses.watch(watchTroubles(logger));
   const running = pulses.run(stopping.signal);
   return {
     collector,

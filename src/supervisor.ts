@@ -96,8 +96,9 @@ async function runWorkers(
   logger.info({ tookMs: Math.round(performance.now() - began) }, 'all workers have ended');
 }
 
-function announce({ address, server }: Config, workers: number, logger: Logger): void {
+function announce({ address, server, tokensFile }: Config, workers: number, logger: Logger): void {
   const url = urlOf(address);
   const database = server ? 'PostgreSQL' : 'embedded PostgreSQL';
-  logger.info({ workers, database }, `listening on ${url}, docs at ${url}/swagger`);
+  const access = tokensFile === undefined ? 'everybody' : 'with a token';
+  logger.info({ workers, database, access }, `listening on ${url}, docs at ${url}/swagger`);
 }

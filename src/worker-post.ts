@@ -38,6 +38,7 @@ export class WorkerPost {
   readonly #onListening: () => void;
   readonly #onEnded: () => void;
   #worker: Bun.Subprocess | undefined;
+  #isReplacing = false;
 
   constructor(number: number, options: PostOptions) {
     this.number = number;
@@ -81,8 +82,15 @@ export class WorkerPost {
     this.#onEnded();
     if (this.#stopping.signal.aborted) return;
     onDeath();
+    this.#isReplacing = true;
     const { pid, exitCode, signalCode } = worker;
     logger.error({ worker: pid, exitCode, signalCode }, 'a worker died; replacing it');
+  }
+
+  #listens(pid: number): void {
+    if (this.#isReplacing)
+      this.#options.logger.info({ worker: pid }, 'another worker took its place');
+    this.#onListening();
   }
 
   #tell(worker: Bun.Subprocess): void {
@@ -103,7 +111,7 @@ export class WorkerPost {
         // The channel itself tells the worker that we live.
         ipc: (message: WorkerMessage) => {
           if (message.kind === 'started') this.#tell(worker);
-          else if (message.kind === 'listening') this.#onListening();
+          else if (message.kind === 'listening') this.#listens(worker.pid);
           else collector.report(worker.pid, message.report);
         },
         // Comes behind the last report, which the end of the process need not.

@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { readCa } from '../src/ca-file.ts';
 import { ConfigError, loadEnvironment, projectRoot, readConfig } from '../src/config.ts';
+import { unknownOf } from '../src/setting-names.ts';
 import type { Environment } from '../src/settings.ts';
 import { temporaryFolder } from './helpers/database.ts';
 import { endServices, startService } from './helpers/service.ts';
@@ -308,6 +309,7 @@ test('config.env.example names exactly the variables that are read, with their d
   const example = readFileSync(join(projectRoot, 'config.env.example'), 'utf8');
   const shown = [...example.matchAll(/^#(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
   expect(shown.map(([name]) => name).sort()).toEqual(names.sort() as never);
+  expect(unknownOf([...names, 'QUEUE_MX'])).toEqual(['QUEUE_MX']);
   expect(example.replaceAll(/^#.*$/gm, '').trim()).toBe('');
   const withoutDefault = [
     ['WORKERS', 'DATABASE_URL', 'DB_HOST', 'DB_PASSWORD', 'DB_SSL_CA_FILE'],

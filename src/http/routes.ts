@@ -16,6 +16,9 @@ export const ROUTES: Record<string, 'GET' | 'POST'> = {
   '/swagger/:asset': 'GET',
 };
 
+/** Those that move money or tell of it. */
+export const API_ROUTES = Object.keys(ROUTES).filter((path) => path.startsWith('/api/'));
+
 const UNKNOWN = 'unknown';
 
 /** Each matches where the path begins; without a copy of it, which would take most of the time. */

@@ -3,6 +3,7 @@
  * Invariant: labels have few values, whatever clients send; what each request counts is a tally.
  */
 import { Counter, Histogram, Registry } from 'prom-client';
+import { API_ROUTES } from '../http/routes.ts';
 import type { Operation } from '../ledger/ledger.ts';
 import { TallyCounter, TallyHistogram } from './tallies.ts';
 
@@ -38,7 +39,7 @@ export class Meter {
   readonly #requestSeconds = new TallyHistogram(
     {
       name: 'wallet_http_request_duration_seconds',
-      help: 'From reading a request to handing over its answer.',
+      help: 'From reading a request to handing over its answer, unless that is a 5xx.',
       registry: this.registry,
     },
     'route',
@@ -87,13 +88,16 @@ export class Meter {
   constructor() {
     // What is watched begins at 0: a series that begins with its first event hides it from rate().
     for (const type of Object.values(TYPE_LABELS)) this.#operations.add(type, 'ok', 0);
+    for (const route of API_ROUTES)
+      for (const status of [500, 503]) this.#requests.add(route, status, 0);
     for (const failure of ['refused', 'lost']) this.#resends.inc({ failure }, 0);
   }
 
   /** An answer was given. */
   request(route: string, status: number, seconds: number): void {
     this.#requests.add(route, status);
-    this.#requestSeconds.observe(route, seconds);
+    // A refusal for want of room takes no time, and would make an overload look fast.
+    if (status < 500) this.#requestSeconds.observe(route, seconds);
   }
 
   /** The ledger answered an operation. */

@@ -112,7 +112,7 @@ describe('rates', () => {
     expect(await pulseOf({ earlier: happen })).toEqual({
       at: 6000,
       operations: 0,
-      statuses: { 200: 0, 400: 0 },
+      statuses: { 200: 0, 400: 0, 500: 0, 503: 0 },
       p50: null,
       p99: null,
       batch: null,
