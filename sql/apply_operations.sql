@@ -41,6 +41,7 @@ language plpgsql volatile security definer set search_path from current as $$
 declare
   balance_max  constant bigint := 9223372036854775807;
   last_flight  bigint;
+  shape        text;
   one_wallet   boolean;
   -- Whether no operation has a condition, or a key that is known.
   plain        boolean;
@@ -91,8 +92,17 @@ begin
     from flight_slots as slot where slot.slot = flight_slot;
     return;
   end if;
-  if first_wallet is distinct from wallet_ids[1] or 0 = any (amounts)
-    or cardinality(wallet_ids) is distinct from cardinality(amounts) then
+  -- Whoever may call this may call it with anything. What follows reads arrays both by place and in
+  -- order, which is the same only for those that begin at 1, in one dimension, without a gap.
+  shape := array_dims(wallet_ids);
+  if shape is distinct from format('[1:%s]', cardinality(wallet_ids))
+    or shape is distinct from array_dims(amounts)
+    or (shape <> array_dims(keys)) is true
+    or (shape <> array_dims(if_match)) is true
+    or (shape <> array_dims(if_none_match)) is true
+    or first_wallet is distinct from wallet_ids[1]
+    or array_position(wallet_ids, null) is not null
+    or (0 = any (amounts)) is not false then
     raise 'Bug: every operation needs a wallet and an amount other than 0';
   end if;
 

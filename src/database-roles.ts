@@ -50,7 +50,26 @@ export async function prepareDatabase(servers: Servers, { config, logger, stop }
     const applied = await migrate(sql, sqlFolder);
     if (applied.length > 0) logger.info({ applied }, 'migrated the database');
     await removeStaleSlots(sql);
-    if (service.user !== owner.user) await letServe(sql, service);
+    if (service.user !== owner.user) {
+      await letServe(sql, service);
+      await trySeparately(service, { config, logger, stop });
+    }
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+/** As the workers will: what is wrong with their way in would be an outage of all of them later. */
+async function trySeparately(service: ServerAddress, { config, logger, stop }: Preparation) {
+  const sql = connect(service, { max: 1, name: 'wallet-supervisor' });
+  try {
+    await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
+    await sql`select prune_keys(24, 0), slot from flight_slots limit 0`.catch((error: Error) => {
+      throw new StartError(
+        `DB_USER "${service.user}" does not find what DB_OWNER_USER made (${error.message}): give ` +
+          'both the same search_path, with "alter role … set search_path to …"',
+      );
+    });
   } finally {
     await sql.end({ timeout: 1 });
   }
@@ -69,6 +88,28 @@ async function letServe(sql: Sql, { user, password }: ServerAddress): Promise<vo
   }
   if (!role.exists) await createRole(sql, user, password);
   await sql`call let_serve(${user})`;
+  await refuseMighty(sql, user);
+}
+
+/** Rights that it had before, and with which the ones that it was given are no bound. */
+async function refuseMighty(sql: Sql, user: string): Promise<void> {
+  const [has] = await sql<Record<string, boolean>[]>`
+    select rolsuper as "is a superuser",
+      pg_has_role(oid, current_user, 'member') as "is a member of DB_OWNER_USER",
+      has_schema_privilege(oid, current_schema(), 'create') as "may create in the schema",
+      exists (
+        select from unnest('{wallets,operations,idempotency_keys,flight_slots}'::text[]) as t
+        where has_table_privilege(r.oid, t, 'insert, update, delete, truncate, trigger')
+          and t <> 'flight_slots' or has_any_column_privilege(r.oid, t, 'update')
+      ) as "may write to the tables"
+    from pg_roles as r where rolname = ${user}`;
+  const found = Object.entries(has ?? {}).flatMap(([right, isThere]) => (isThere ? [right] : []));
+  if (found.length === 0) return;
+  throw new StartError(
+    `DB_USER "${user}" ${found.join(' and ')}, so DB_OWNER_USER is no protection from it: take ` +
+      'that away ("revoke create on schema … from public" where everybody has it), or name ' +
+      'another DB_USER, which is made if it does not exist',
+  );
 }
 
 async function createRole(sql: Sql, user: string, password: string): Promise<void> {

@@ -62,6 +62,7 @@ export function serve(handler: Handler, options: ServeOptions): Server {
     port: address.port,
     reusePort,
     maxRequestBodySize: BODY_HARD_STOP_BYTES,
+    development: false,
     idleTimeout: Math.ceil(idleTimeoutMs / 1000),
     fetch: async (request) => {
       const began = performance.now();

@@ -30,12 +30,15 @@ const patterns = Object.keys(ROUTES).map((path) => ({
 /** Behind `http://`, no host is shorter than one character. */
 const HOST_END_MIN = 8;
 
-/**
- * The path of a URL as `ROUTES` has it, or `unknown`.
- * @param url also a path alone, as Bun gives for a request without a Host.
- */
+/** Where the path begins in a URL, or in a path alone, as Bun gives for a request without a Host. */
+const startOfPath = (url: string) => (url.startsWith('/') ? 0 : url.indexOf('/', HOST_END_MIN));
+
+/** The path of a URL, whatever its host is; it need not be valid. */
+export const pathOf = (url: string) => url.slice(startOfPath(url)).replace(/\?.*/s, '');
+
+/** The path of a URL as `ROUTES` has it, or `unknown`. */
 export function routeOf(url: string): string {
-  const start = url.startsWith('/') ? 0 : url.indexOf('/', HOST_END_MIN);
+  const start = startOfPath(url);
   for (const { path, pattern } of patterns) {
     pattern.lastIndex = start;
     if (pattern.test(url)) return path;

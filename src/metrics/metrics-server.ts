@@ -4,6 +4,7 @@
  * busy worker nor a database that is away keeps it waiting; and it can change nothing.
  */
 import { pageHeaders } from '../http/page-headers.ts';
+import { pathOf } from '../http/routes.ts';
 import { bindHost } from '../server.ts';
 import type { HostAndPort } from '../settings.ts';
 import { StartError } from '../start-error.ts';
@@ -40,6 +41,7 @@ export function serveMetrics(
       port,
       reusePort: false,
       idleTimeout: IDLE_SECONDS,
+      development: false,
       fetch: answerer(pagesOf(source)),
     });
     return () => void server.stop(true);
@@ -65,7 +67,7 @@ function pagesOf({ text, pulses }: MetricsSource): Map<string, Page> {
 /** 404 for what is no page, 405 for what is not asked with GET. */
 function answerer(pages: Map<string, Page>): Page {
   return async (request) => {
-    const page = pages.get(new URL(request.url, 'http://localhost').pathname);
+    const page = pages.get(pathOf(request.url));
     const response = await (page ? onlyGet(page) : notFound)(request);
     for (const [name, value] of Object.entries(pageHeaders)) response.headers.set(name, value);
     return response;

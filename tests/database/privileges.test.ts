@@ -128,6 +128,27 @@ describe('the role of the workers', () => {
     ] as never);
   });
 
+  const shapes: [string, string, string, string | null][] = [
+    ['that begin elsewhere', '[0:1]={7,7}', '{1000000,1}', null],
+    ['that begin at different places', '{7,7}', '[0:1]={1000000,1}', null],
+    ['of two dimensions', '{{7,7}}', '{{1000000,1}}', null],
+    ['of different lengths', '{7,7}', '{1000000}', null],
+    ['with a gap among the wallets', '{7,NULL}', '{1000000,1}', null],
+    ['with a gap among the amounts', '{7,7}', '{1000000,NULL}', null],
+    ['with fewer keys', '{7,7}', '{1000000,1}', '{k}'],
+    ['with keys that begin elsewhere', '{7,7}', '{1000000,1}', '[0:1]={k,l}'],
+  ];
+  test.each(shapes)('cannot move money by arrays %s', async (_, ids, amounts, keys) => {
+    const slot = crypto.randomUUID();
+    await worker`insert into flight_slots (slot) values (${slot})`;
+    const before = await everything();
+    const flight = worker`
+      select from apply_operations(7, ${slot}, 1, ${ids}::text::bigint[], ${amounts}::text::bigint[],
+        ${keys}::text::text[])`;
+    expect(await flight.catch(errorCode)).toBe('P0001');
+    expect(await everything()).toEqual(before);
+  });
+
   test('cannot make the service forget a young key', async () => {
     const [row] = await worker<{ forgotten: number }[]>`select prune_keys(0, 1000) as forgotten`;
     expect(row?.forgotten).toBe(0);
@@ -187,6 +208,56 @@ describe('an owner', () => {
     await owner.unsafe(`create role ${missing} login`);
     const started = await (await start(missing)).listening();
     expect((await started.deposit(freshWalletId(), 1n)).status).toBe(200);
+  });
+
+  const uuid = () => crypto.randomUUID().replaceAll('-', '');
+
+  /** What a start says with a role of the workers that was made beforehand. */
+  async function startWith(user: string, prepare: (database: Sql) => Promise<unknown>) {
+    const target = await emptyDatabase();
+    const sql = connect(target, { max: 1, name: 'wallet-test-owner' });
+    await prepare(sql);
+    await sql.end({ timeout: 1 });
+    const variables = { DB_OWNER_USER: target.user };
+    const refusedStart = await startService({ database: { ...target, user }, variables });
+    expect(await refusedStart.exit()).toBe(1);
+    return refusedStart.stderr;
+  }
+
+  const mighty = [
+    ['is a superuser', (user: string) => `create role ${user} login superuser`],
+    ['is a member of DB_OWNER_USER', (user: string) => `create role ${user} login in role wallet`],
+    [
+      'may create in the schema',
+      (user: string) => `create role ${user} login; grant create on schema public to public`,
+    ],
+    [
+      'may write to the tables',
+      (user: string) =>
+        `create role ${user} login;
+         alter default privileges in schema public grant update on tables to ${user}`,
+    ],
+  ] as const;
+  test.each(mighty)('refuses a role of the workers that %s', async (right, statements) => {
+    const user = `mighty_${uuid()}`;
+    const stderr = await startWith(user, (sql) => sql.unsafe(statements(user)));
+    expect(stderr).toContain(`DB_USER "${user}" `);
+    expect(stderr).toContain(right);
+  });
+
+  test('says that the role of the workers looks for the tables elsewhere', async () => {
+    const user = `lost_${uuid()}`;
+    const stderr = await startWith(user, async (sql) => {
+      await sql.unsafe(`create role ${user} login`);
+      await sql.unsafe(`alter role ${user} set search_path to nowhere`);
+    });
+    expect(stderr).toContain(`DB_USER "${user}" does not find what DB_OWNER_USER made`);
+  });
+
+  test('says that the role of the workers cannot log in', async () => {
+    const user = `closed_${uuid()}`;
+    const stderr = await startWith(user, (sql) => sql.unsafe(`create role ${user} nologin`));
+    expect(stderr).toContain(`role "${user}" is not permitted to log in`);
   });
 
   test('is not needed where one user does everything', async () => {
