@@ -1,7 +1,7 @@
 -- Gives a role what the workers need, and no more: it reads everything, registers and gives up
 -- flight slots, and calls the functions, which run with their owner's rights. So whoever has its
 -- password can move money only as an operation that the journal has, and can change no balance, no
--- journal and no key behind it.
+-- journal and no key behind it. Of keys it can forget those that are older than a day.
 create or replace procedure let_serve(service_role text)
 language plpgsql set search_path from current as $$
 begin

@@ -16,19 +16,22 @@ const isLinux = process.platform === 'linux';
 
 const nameOf = (port: number) => `\0wallet-service:${port}`;
 
-/** Those who wait for the end of a reload; more than these are told nothing. */
+/** Those who may wait for the end of a reload, and for how long. */
 const LISTENERS_MAX = 16;
+const LISTENER_SECONDS = 600;
+
+type Outcome = 'reloaded' | 'failed';
 
 /** The socket of the service on a port; made by `claim`. */
 export interface ControlSocket {
-  /** Tells all who are connected how a reload ended, and lets them go. */
-  tell: (outcome: 'reloaded' | 'failed') => void;
+  /** @returns a function that tells those who wait now how it ended, and lets them go. */
+  listeners: () => (outcome: Outcome) => void;
   release: () => void;
 }
 
 /** @throws EADDRINUSE while another service on this machine has the port. */
 export function claim(port: number): ControlSocket {
-  if (!isLinux) return { tell: () => {}, release: () => {} };
+  if (!isLinux) return { listeners: () => () => {}, release: () => {} };
   const listeners = new Set<Bun.Socket>();
   const server = Bun.listen({
     unix: nameOf(port),
@@ -36,16 +39,21 @@ export function claim(port: number): ControlSocket {
       open(socket) {
         if (listeners.size < LISTENERS_MAX) {
           listeners.add(socket);
+          socket.timeout(LISTENER_SECONDS);
           socket.write(`${process.pid}\n`);
-        } else socket.end();
+        } else socket.end('busy\n');
       },
       close: (socket) => void listeners.delete(socket),
+      timeout: (socket) => void socket.end(),
       data() {},
     },
   });
   return {
-    tell: (outcome) => {
-      for (const listener of listeners) listener.end(`${outcome}\n`);
+    listeners: () => {
+      const waiting = [...listeners];
+      return (outcome) => {
+        for (const listener of waiting) listener.end(`${outcome}\n`);
+      };
     },
     release: () => server.stop(true),
   };
@@ -63,22 +71,26 @@ export async function askToReload(port: number): Promise<void> {
   try {
     for await (const line of createInterface({ input: socket })) {
       if (line === 'reloaded') return void process.stdout.write('all workers are replaced\n');
-      if (line === 'failed') break;
+      if (line in WHY_NOT) throw new Error(WHY_NOT[line]);
       pid = Number(line);
       if (!isService(pid)) throw new Error('something else answers there');
       process.kill(pid, RELOAD_SIGNAL);
     }
+    throw new Error('it ended');
   } catch (error) {
-    const why = pid === undefined ? 'no wallet service runs there' : (error as Error).message;
-    throw new StartError(`cannot reload the service on port ${port}: ${why}`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === 'ECONNREFUSED' || code === 'ENOENT' ? 'none runs there' : message;
+    const where = pid === undefined ? '' : ` (process ${pid})`;
+    throw new StartError(`cannot reload the service on port ${port}${where}: ${why}`);
   } finally {
     socket.destroy();
   }
-  throw new StartError(
-    'the reload did not end well, and workers that were not replaced still serve: see the log of ' +
-      `the service, process ${pid}`,
-  );
 }
+
+const WHY_NOT: Record<string, string> = {
+  failed: 'a migration or a new worker failed, as its log says; workers not replaced still serve',
+  busy: 'too many wait for a reload already; SIGUSR2 works without waiting',
+};
 
 /** Anybody may take an abstract name, and the signal would end another program. */
 function isService(pid: number): boolean {

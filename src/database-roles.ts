@@ -1,6 +1,6 @@
 /**
  * Who the service is to its database: the owner while the schema is prepared, and otherwise a role
- * that may call its functions and read. Invariant: no worker ever has the owner's credentials,
+ * that may call its functions and read. Invariant: no worker is given the owner's credentials,
  * unless there are no others.
  */
 import { type Config, sqlFolder, workerConnections } from './config.ts';
@@ -31,6 +31,9 @@ export function serversOf(config: Config, embedded: EmbeddedDatabase | undefined
   return { owner: { ...config.server, ...config.owner }, service: config.server };
 }
 
+/** Usually it takes a tenth of a second. */
+const LONG_MS = 5000;
+
 export interface Preparation {
   config: Config;
   logger: Logger;
@@ -44,6 +47,12 @@ export interface Preparation {
 export async function prepareDatabase(servers: Servers, { config, logger, stop }: Preparation) {
   const { owner, service } = servers;
   const sql = connect(owner, { max: 1, name: 'wallet-supervisor' });
+  // A migration, a restore or an open transaction elsewhere can hold all that follows up.
+  const giveUp = () => void sql.end({ timeout: 0 });
+  stop.addEventListener('abort', giveUp);
+  const late = setTimeout(() => {
+    logger.info('preparing the database takes long: a migration or a restore may be under way');
+  }, LONG_MS);
   try {
     await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
     await checkServer(sql, workerConnections(config));
@@ -55,6 +64,8 @@ export async function prepareDatabase(servers: Servers, { config, logger, stop }
       await trySeparately(service, { config, logger, stop });
     }
   } finally {
+    clearTimeout(late);
+    stop.removeEventListener('abort', giveUp);
     await sql.end({ timeout: 1 });
   }
 }

@@ -14,7 +14,7 @@ import type { Logger } from './log.ts';
 import { startMonitor } from './monitor.ts';
 import { databaseVariables, startOwnDatabase } from './own-database.ts';
 import { claimPort } from './port.ts';
-import { reload } from './reload.ts';
+import { Reloader } from './reload.ts';
 import { ReloadedFiles } from './reloaded-files.ts';
 import { urlOf } from './server.ts';
 import type { Environment } from './settings.ts';
@@ -87,7 +87,8 @@ async function runWorkers(
   const pruning = pruneKeys(line, config.keyTtlHours, logger, stop);
   const stopped = new Promise((resolve) => stop.addEventListener('abort', resolve));
   await Promise.race([ready, stopped]);
-  process.on(RELOAD_SIGNAL, () => reload(keeper, servers, control, supervision));
+  const reloader = new Reloader(keeper, servers, control, supervision);
+  process.on(RELOAD_SIGNAL, () => reloader.ask());
   if (!stop.aborted) announce(config, count, logger);
   await stopped;
   logger.info('stopping');

@@ -52,12 +52,11 @@ export class WorkerKeeper {
 
   /**
    * Replaces the workers one by one: the next listens before the last one drains. One that does not
-   * come up leaves the others in their places. A call while it is under way joins it.
+   * come up leaves the others in their places. Not to be called while it is under way.
+   * @returns whether all were replaced.
    */
   roll(): Promise<boolean> {
-    this.#rolling ??= this.#roll().finally(() => {
-      this.#rolling = undefined;
-    });
+    this.#rolling = this.#roll();
     return this.#rolling;
   }
 

@@ -143,6 +143,8 @@ function addressOf(socketDirectory: string): ServerAddress {
 function serverSettings({ socketDirectory }: Cluster, connections: number): string[] {
   const settings = {
     listen_addresses: '',
+    // Said here, because the server would take PGPORT from the environment.
+    port: '5432',
     // Quoted, because it is a list.
     unix_socket_directories: `"${socketDirectory.replaceAll('"', '""')}"`,
     unix_socket_permissions: '0700',

@@ -3,6 +3,7 @@
  * and that the labels stay few.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { connect } from 'node:net';
 import { version } from '../../package.json' with { type: 'json' };
 import { ROUTES } from '../../src/http/routes.ts';
 import { operationText, WALLETS } from '../helpers/app.ts';
@@ -139,6 +140,16 @@ describe('/metrics', () => {
     }
     expect((await service.request('/metrics')).status).toBe(404);
     expect((await service.request('/events')).status).toBe(404);
+  });
+
+  test('never shows where it runs, whatever Host it is asked for', async () => {
+    for (const head of ['GET / HTTP/1.1\r\nHost: [x', 'GET //[ HTTP/1.1\r\nHost:']) {
+      const socket = connect(service.metricsPort, '127.0.0.1').setEncoding('latin1');
+      socket.write(`${head}\r\nConnection: close\r\n\r\n`);
+      const received = (await socket.toArray()).join('');
+      expect(received).toMatch(/^HTTP\/1.1 (200|400|404) /);
+      expect(received).not.toContain('/src/');
+    }
   });
 });
 
