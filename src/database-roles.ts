@@ -77,8 +77,8 @@ async function trySeparately(service: ServerAddress, { config, logger, stop }: P
     await waitUntilAnswers(sql, { timeoutMs: config.startTimeoutMs, signal: stop, logger });
     await sql`select prune_keys(24, 0), slot from flight_slots limit 0`.catch((error: Error) => {
       throw new StartError(
-        `DB_USER "${service.user}" does not find what DB_OWNER_USER made (${error.message}): give ` +
-          'both the same search_path, with "alter role … set search_path to …"',
+        `DB_USER "${service.user}" does not find what DB_OWNER_USER made (${error.message}): ` +
+          'give both the same search_path, with "alter role … set search_path to …"',
       );
     });
   } finally {

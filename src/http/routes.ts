@@ -30,7 +30,7 @@ const patterns = Object.keys(ROUTES).map((path) => ({
 /** Behind `http://`, no host is shorter than one character. */
 const HOST_END_MIN = 8;
 
-/** Where the path begins in a URL, or in a path alone, as Bun gives for a request without a Host. */
+/** Where the path begins. Without a Host, Bun gives a path alone as the URL. */
 const startOfPath = (url: string) => (url.startsWith('/') ? 0 : url.indexOf('/', HOST_END_MIN));
 
 /** The path of a URL, whatever its host is; it need not be valid. */

@@ -143,8 +143,8 @@ describe('the role of the workers', () => {
     await worker`insert into flight_slots (slot) values (${slot})`;
     const before = await everything();
     const flight = worker`
-      select from apply_operations(7, ${slot}, 1, ${ids}::text::bigint[], ${amounts}::text::bigint[],
-        ${keys}::text::text[])`;
+      select from apply_operations(7, ${slot}, 1, ${ids}::text::bigint[],
+        ${amounts}::text::bigint[], ${keys}::text::text[])`;
     expect(await flight.catch(errorCode)).toBe('P0001');
     expect(await everything()).toEqual(before);
   });
