@@ -61,40 +61,53 @@ const refused = async (statement: string) =>
     (error: unknown) => errorCode(error),
   );
 
-describe('the role of the workers', () => {
-  const attempts = [
-    'update wallets set amount = amount + 1',
-    'update wallets set version = version + 1',
-    `insert into wallets values (${freshWalletId()}, 1, 1, now())`,
-    'delete from wallets',
-    'truncate wallets',
-    'select * from wallets for update',
-    'update operations set amount = 1',
-    `insert into operations values (${walletId}, 2, 'DEPOSIT', 1, 6, now())`,
-    'delete from operations',
-    'truncate operations, wallets',
-    `insert into idempotency_keys values (${walletId}, 'k', 'DEPOSIT', 1, 1, 1, null, now())`,
-    'update idempotency_keys set amount = 6',
-    'delete from idempotency_keys',
-    'update flight_slots set sequence = 0',
-    `insert into flight_slots (slot, sequence) values (gen_random_uuid(), 9)`,
-    'update schema_files set hash = null',
-    'delete from schema_files',
-    'alter table wallets drop constraint wallets_amount_check',
-    'drop table operations',
-    'create table intruder ()',
-    `create trigger intruder before update on wallets
-       execute function suppress_redundant_updates_trigger()`,
-    'create or replace function version_at(bigint, timestamptz) returns bigint return 1',
-    'drop function version_at',
-    `call let_serve('${role}')`,
-    `alter table wallets owner to ${role}`,
-    'set role wallet',
-    'set session_replication_role = replica',
-    "copy wallets from program 'true'",
-    "select pg_read_file('postgresql.conf')",
-  ];
+/** What only the owner may do. */
+const attempts = [
+  'update wallets set amount = amount + 1',
+  'update wallets set version = version + 1',
+  `insert into wallets values (${freshWalletId()}, 1, 1, now())`,
+  'delete from wallets',
+  'truncate wallets',
+  'select * from wallets for update',
+  'update operations set amount = 1',
+  `insert into operations values (${walletId}, 2, 'DEPOSIT', 1, 6, now())`,
+  'delete from operations',
+  'truncate operations, wallets',
+  `insert into idempotency_keys values (${walletId}, 'k', 'DEPOSIT', 1, 1, 1, null, now())`,
+  'update idempotency_keys set amount = 6',
+  'delete from idempotency_keys',
+  'update flight_slots set sequence = 0',
+  `insert into flight_slots (slot, sequence) values (gen_random_uuid(), 9)`,
+  'update schema_files set hash = null',
+  'delete from schema_files',
+  'alter table wallets drop constraint wallets_amount_check',
+  'drop table operations',
+  'create table intruder ()',
+  `create trigger intruder before update on wallets
+     execute function suppress_redundant_updates_trigger()`,
+  'create or replace function version_at(bigint, timestamptz) returns bigint return 1',
+  'drop function version_at',
+  `call let_serve('${role}')`,
+  `alter table wallets owner to ${role}`,
+  'set role wallet',
+  'set session_replication_role = replica',
+  "copy wallets from program 'true'",
+  "select pg_read_file('postgresql.conf')",
+];
 
+/** Arrays that no worker sends, but that the function would take. */
+const shapes: [string, string, string, string | null][] = [
+  ['that begin elsewhere', '[0:1]={7,7}', '{1000000,1}', null],
+  ['that begin at different places', '{7,7}', '[0:1]={1000000,1}', null],
+  ['of two dimensions', '{{7,7}}', '{{1000000,1}}', null],
+  ['of different lengths', '{7,7}', '{1000000}', null],
+  ['with a gap among the wallets', '{7,NULL}', '{1000000,1}', null],
+  ['with a gap among the amounts', '{7,7}', '{1000000,NULL}', null],
+  ['with fewer keys', '{7,7}', '{1000000,1}', '{k}'],
+  ['with keys that begin elsewhere', '{7,7}', '{1000000,1}', '[0:1]={k,l}'],
+];
+
+describe('the role of the workers', () => {
   test.each(attempts)('is refused: %s', async (statement) => {
     const before = await everything();
     expect(await refused(statement)).toBe(PERMISSION_DENIED);
@@ -128,16 +141,6 @@ describe('the role of the workers', () => {
     ] as never);
   });
 
-  const shapes: [string, string, string, string | null][] = [
-    ['that begin elsewhere', '[0:1]={7,7}', '{1000000,1}', null],
-    ['that begin at different places', '{7,7}', '[0:1]={1000000,1}', null],
-    ['of two dimensions', '{{7,7}}', '{{1000000,1}}', null],
-    ['of different lengths', '{7,7}', '{1000000}', null],
-    ['with a gap among the wallets', '{7,NULL}', '{1000000,1}', null],
-    ['with a gap among the amounts', '{7,7}', '{1000000,NULL}', null],
-    ['with fewer keys', '{7,7}', '{1000000,1}', '{k}'],
-    ['with keys that begin elsewhere', '{7,7}', '{1000000,1}', '[0:1]={k,l}'],
-  ];
   test.each(shapes)('cannot move money by arrays %s', async (_, ids, amounts, keys) => {
     const slot = crypto.randomUUID();
     await worker`insert into flight_slots (slot) values (${slot})`;
