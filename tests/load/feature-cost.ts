@@ -87,8 +87,8 @@ export async function measureCost(
 }
 
 /**
- * The generator may drop what is under way when the time is up; what it dropped from the load before
- * may have been applied in this one.
+ * The generator may drop what is under way when the time is up; what it dropped from the load
+ * before may have been applied in this one.
  */
 function judge({ ok, others }: LoadResult, grown: bigint): string[] {
   const faults = Object.entries(others).map(([kind, count]) => `${count} answers were ${kind}`);
