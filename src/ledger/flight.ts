@@ -11,15 +11,19 @@ import type { Logger } from '../log.ts';
 import type { Ticket } from './apply-operations.ts';
 import { answerLateCalls, type Call } from './call.ts';
 import type { FlightSlot } from './flight-slot.ts';
-import type { NotApplied, Operation, OperationOutcome, OutcomeUnknown } from './ledger.ts';
+import {
+  AWAY,
+  type NotApplied,
+  type Operation,
+  type OperationOutcome,
+  type OutcomeUnknown,
+} from './ledger.ts';
 
 type OperationCall = Call<Operation, OperationOutcome>;
 
 /** The pause before the first re-send; it doubles with each, and a random half is added. */
 const PAUSE_MIN_MS = 25;
 const PAUSE_MAX_MS = 400;
-
-const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
 
 const NO_ANSWER: OutcomeUnknown = {
   kind: 'outcome_unknown',

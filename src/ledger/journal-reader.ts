@@ -5,15 +5,16 @@
 import type { Sql } from '../database/connection.ts';
 import type { Line } from '../database/line.ts';
 import { answerLateCalls, type Call } from './call.ts';
-import type {
-  JournalEntry,
-  Moment,
-  MomentOutcome,
-  NotApplied,
-  PageOutcome,
-  PageRequest,
+import {
+  AWAY,
+  type JournalEntry,
+  type Moment,
+  type MomentOutcome,
+  type NotApplied,
+  type PageOutcome,
+  type PageRequest,
 } from './ledger.ts';
-import { AWAY, read } from './reading.ts';
+import { read } from './reading.ts';
 
 type Found = Exclude<MomentOutcome | PageOutcome, NotApplied>;
 

@@ -31,6 +31,9 @@ export interface Operation {
 export type NotApplied = { kind: 'not_applied'; reason: string };
 export type OutcomeUnknown = { kind: 'outcome_unknown'; reason: string };
 
+/** What is told by the deadline of what could not be asked, or not be sent. */
+export const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
+
 /** What the ledger decided about an operation; `isReplay` when it did so at the key's first use. */
 export type Decision = { isReplay?: boolean } & (
   | { kind: 'ok'; balance: bigint; version: bigint }

@@ -6,12 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from '../database/connection.ts';
 import type { Line } from '../database/line.ts';
 import { answerLateCalls, type Call } from './call.ts';
-import type { NotApplied } from './ledger.ts';
+import { AWAY, type NotApplied } from './ledger.ts';
 
 const RETRY_MS = 100;
-
-/** What a read is answered that the database left waiting. */
-export const AWAY: NotApplied = { kind: 'not_applied', reason: 'the database is away' };
 
 /**
  * Asks again as long as the database does not answer, and answers each call by its deadline.
